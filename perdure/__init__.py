@@ -1,0 +1,1 @@
+"""perdure: an actor-model runtime on asyncio with durable workflows."""

@@ -1,0 +1,1 @@
+"""One process: the workflow engine on actors, its storage, HTTP API, client and command line."""

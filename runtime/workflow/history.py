@@ -1,0 +1,196 @@
+"""The events of a workflow's history. A value module.
+
+Names and meanings are Dapr's (durabletask). A `Turn` is one row of history: the events that came in,
+in the order in which the code saw them, then the events that the code caused. Dapr's
+`WorkflowStarted` event is the header of the turn: its time is what `current_utc_datetime` shows.
+
+Times are integers: microseconds since the epoch, UTC. Payloads are JSON text, or None.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TypeAlias
+
+import msgspec
+
+
+class Status(IntEnum):
+    """Runtime status of an instance, with durabletask's numbers."""
+
+    RUNNING = 0
+    COMPLETED = 1
+    CONTINUED_AS_NEW = 2
+    FAILED = 3
+    CANCELED = 4
+    TERMINATED = 5
+    PENDING = 6
+    SUSPENDED = 7
+    STALLED = 8
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED, Status.TERMINATED})
+
+
+class Value(msgspec.Struct, frozen=True, gc=False):
+    """A plain immutable value. Fields may be appended, with a default, and never moved."""
+
+
+class Failure(Value, frozen=True):
+    """Why something failed, in the words of whoever failed."""
+
+    error_type: str
+    message: str
+    stack_trace: str | None = None
+    inner: Failure | None = None
+    non_retryable: bool = False
+
+
+class Parent(Value, frozen=True):
+    """Which call of which run of which workflow started a child."""
+
+    key: int
+    instance_id: str
+    execution: int
+    task_id: int
+
+
+class ExecutionStarted(Value, frozen=True):
+    name: str
+    input: str | None = None
+    version: str | None = None
+    parent: Parent | None = None
+    scheduled_us: int | None = None
+    """Not to run before this time."""
+    seen_requests: tuple[str, ...] = ()
+    """Request ids of events that the run before this one had accepted (continue-as-new)."""
+
+
+class TaskScheduled(Value, frozen=True):
+    task_id: int
+    name: str
+    input: str | None
+    execution_id: str
+    """Stable over all retries of one call: an idempotency key for the activity's effects."""
+    timeout_ms: int | None = None
+    source: str = ""
+    """`file.py:line` of the call."""
+
+
+class TaskCompleted(Value, frozen=True):
+    task_id: int
+    result: str | None
+
+
+class TaskFailed(Value, frozen=True):
+    task_id: int
+    failure: Failure
+
+
+class TimerCreated(Value, frozen=True):
+    task_id: int
+    fire_at_us: int
+    origin: str = ""
+    """What made it: `createTimer`, `sleep`, `externalEvent:<name>`, `activityRetry:<execution id>`, …"""
+    source: str = ""
+
+
+class TimerFired(Value, frozen=True):
+    task_id: int
+
+
+class ChildWorkflowInstanceCreated(Value, frozen=True):
+    task_id: int
+    instance_id: str
+    name: str
+    input: str | None
+    source: str = ""
+
+
+class ChildWorkflowInstanceCompleted(Value, frozen=True):
+    task_id: int
+    result: str | None
+
+
+class ChildWorkflowInstanceFailed(Value, frozen=True):
+    task_id: int
+    failure: Failure | None
+    """None if the child was terminated."""
+
+
+class DetachedWorkflowInstanceCreated(Value, frozen=True):
+    task_id: int
+    instance_id: str
+    name: str
+    input: str | None
+    scheduled_us: int | None = None
+    source: str = ""
+
+
+class EventRaised(Value, frozen=True):
+    name: str
+    data: str | None
+    request_id: str
+
+
+class ExecutionSuspended(Value, frozen=True):
+    reason: str | None = None
+
+
+class ExecutionResumed(Value, frozen=True):
+    reason: str | None = None
+
+
+class ExecutionTerminated(Value, frozen=True):
+    output: str | None = None
+    recursive: bool = True
+    reason: str | None = None
+
+
+class ExecutionCompleted(Value, frozen=True):
+    status: Status
+    output: str | None = None
+    failure: Failure | None = None
+
+
+Incoming: TypeAlias = (
+    ExecutionStarted
+    | TaskCompleted
+    | TaskFailed
+    | TimerFired
+    | ChildWorkflowInstanceCompleted
+    | ChildWorkflowInstanceFailed
+    | EventRaised
+    | ExecutionSuspended
+    | ExecutionResumed
+    | ExecutionTerminated
+)
+"""What may reach an instance from outside."""
+
+Outgoing: TypeAlias = (
+    TaskScheduled
+    | TimerCreated
+    | ChildWorkflowInstanceCreated
+    | DetachedWorkflowInstanceCreated
+    | ExecutionCompleted
+)
+"""What the code of a workflow causes."""
+
+Event: TypeAlias = Incoming | Outgoing
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One row of history."""
+
+    at_us: int
+    """The logical time of the turn: what the code reads as now."""
+    incoming: tuple[Incoming, ...]
+    outgoing: tuple[Outgoing, ...] = ()
+    code: str = ""
+    """Hash of the code that ran, for tools that compare versions."""
+    patches: tuple[str, ...] = ()
+    """Names that `is_patched` answered True for in this turn for the first time."""

@@ -1,0 +1,150 @@
+"""What can be said to a workflow actor and to an activity actor. A value module.
+
+Every message may arrive twice: after a commit whose outcome is unknown it is simply taken again.
+`request_id` is what makes that harmless where the content does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import msgspec
+
+from perdure.runtime.workflow.codec import CorruptHistory, decode_event, encode_event
+from perdure.runtime.workflow.history import (
+    ChildWorkflowInstanceCompleted,
+    ChildWorkflowInstanceFailed,
+    ExecutionStarted,
+    ExecutionTerminated,
+    TaskCompleted,
+    TaskFailed,
+)
+
+WORKFLOW = "workflow"
+"""Actor type of workflow instances; the actor id is the instance id."""
+ACTIVITY = "activity"
+"""Actor type of activity executions; the actor id is `<instance id>::<task id>`."""
+
+
+class StartWorkflow(msgspec.Struct, frozen=True):
+    """Create an instance, or a new run under the id of a finished one."""
+
+    event: ExecutionStarted
+    request_id: str
+    unique: bool = False
+    """Refuse the id even if its instance has finished."""
+    tell_parent: bool = False
+    """Sent by a parent's turn: a refusal goes to the parent as a failure of its child."""
+
+
+class ContinueExecution(msgspec.Struct, frozen=True):
+    """To oneself: begin run number `execution`, which a turn has opened and not yet run."""
+
+    execution: int
+    event: ExecutionStarted
+    carried: tuple[Any, ...] = ()
+
+
+class RaiseEvent(msgspec.Struct, frozen=True):
+    name: str
+    data: str | None
+    request_id: str
+
+
+class Suspend(msgspec.Struct, frozen=True):
+    reason: str | None = None
+
+
+class Resume(msgspec.Struct, frozen=True):
+    reason: str | None = None
+
+
+class Terminate(msgspec.Struct, frozen=True):
+    event: ExecutionTerminated
+    ignore_missing: bool = False
+    """A cascade from a parent: a child that is gone meanwhile is no error."""
+
+
+class Purge(msgspec.Struct, frozen=True):
+    force: bool = False
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """The result of an activity, or of a child, of run number `execution`."""
+
+    execution: int
+    event: TaskCompleted | TaskFailed | ChildWorkflowInstanceCompleted | ChildWorkflowInstanceFailed
+
+
+class RunActivity(msgspec.Struct, frozen=True):
+    """To an activity actor: run this, once, and tell the workflow what came of it."""
+
+    instance_id: str
+    execution: int
+    task_id: int
+    name: str
+    input: str | None
+    execution_id: str
+    timeout_ms: int | None = None
+    workflow_name: str = ""
+
+
+WorkflowMessage = (
+    StartWorkflow
+    | ContinueExecution
+    | RaiseEvent
+    | Suspend
+    | Resume
+    | Terminate
+    | Purge
+    | Completion
+)
+
+
+def encode(message: StartWorkflow | ContinueExecution | Terminate | Completion) -> bytes:
+    """The inbox row of a message that one workflow sends to another, or to itself."""
+    match message:
+        case StartWorkflow():
+            fields: list[Any] = [
+                0,
+                encode_event(message.event),
+                message.request_id,
+                message.unique,
+                message.tell_parent,
+            ]
+        case Completion():
+            fields = [1, message.execution, encode_event(message.event)]
+        case Terminate():
+            fields = [2, encode_event(message.event), message.ignore_missing]
+        case ContinueExecution():
+            carried = [encode_event(event) for event in message.carried]
+            fields = [3, message.execution, encode_event(message.event), carried]
+    return bytes(msgpack.packb([1, *fields], default=_plain))
+
+
+def decode(body: bytes) -> WorkflowMessage:
+    """The message of an inbox row. Raises `CorruptHistory`."""
+    try:
+        version, kind, *fields = msgpack.unpackb(body, use_list=False)
+        if version != 1:
+            raise CorruptHistory(f"inbox row of format {version}, this release reads 1")
+        match kind:
+            case 0:
+                return StartWorkflow(decode_event(fields[0]), *fields[1:])
+            case 1:
+                return Completion(fields[0], decode_event(fields[1]))
+            case 2:
+                return Terminate(decode_event(fields[0]), fields[1])
+            case 3:
+                carried = tuple([decode_event(event) for event in fields[2]])
+                return ContinueExecution(fields[0], decode_event(fields[1]), carried)
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise CorruptHistory(f"undecodable inbox row: {error}") from error
+    raise CorruptHistory(f"inbox row of unknown kind {kind!r}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.astuple(value)
+    raise TypeError(f"not storable: {value!r}")

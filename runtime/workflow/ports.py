@@ -1,0 +1,33 @@
+"""What the workflow engine needs from the store besides the actors' own port. A value module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.records import Instance, ListQuery, Page
+
+
+class WorkflowReads(Protocol):
+    """Reads, each in one read transaction on a connection of its own; they never wait for a writer."""
+
+    async def get(self, instance_id: str) -> tuple[Instance, bytes | None] | None:
+        """The row of an instance and the first history row of its current run (it holds the input)."""
+        ...
+
+    async def history(self, instance_id: str) -> tuple[Instance, Sequence[bytes]] | None:
+        """The row of an instance and all history rows of its current run, in order."""
+        ...
+
+    async def page(self, query: ListQuery) -> Page:
+        """Instances in the order of their creation."""
+        ...
+
+    async def counts(self, query: ListQuery) -> dict[Status, int]:
+        """How many instances match the query's filters, by status (its paging is ignored)."""
+        ...
+
+    async def children(self, key: int) -> list[Instance]:
+        """The direct children of an instance, by its key."""
+        ...

@@ -1,0 +1,104 @@
+"""What the store and the workflow engine tell each other about an instance. A value module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import msgspec
+
+from perdure.runtime.workflow.history import Failure, Status
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `workflows`: what is known of an instance without reading its history."""
+
+    key: int
+    instance_id: str
+    slot: int
+    name: str
+    version: str | None = None
+    status: Status
+    created_us: int
+    updated_us: int
+    custom_status: str | None = None
+    output: str | None = None
+    failure: Failure | None = None
+    parent_key: int | None = None
+    parent_id: str | None = None
+    parent_execution: int | None = None
+    parent_task: int | None = None
+    execution: int
+    """Counts the runs under this id; part of every message id, compare-and-set and fence."""
+    next_seq: int
+    """The sequence number of the next history row of this run."""
+    has_work: bool = False
+    """Activities are in flight, or the instance is stalled: recovery must look at it."""
+    start_request: str | None = None
+    """Request id of the start that made this run, so that a repeated start is recognised."""
+    attempts: int = 0
+    """Unclean deaths of its node since its last committed turn."""
+    stalled: str | None = None
+    """Why it cannot go on, while its status is STALLED."""
+
+
+class ChangeKind(IntEnum):
+    CREATE = 0
+    UPDATE = 1
+    DELETE = 2
+
+
+@dataclass(slots=True)
+class WorkflowChange:
+    """The state change of one turn of a workflow actor.
+
+    CREATE inserts the row, which must not exist (by instance id). UPDATE and DELETE compare and set:
+    the row must still have `(expected_execution, expected_seq)`. DELETE removes the row, its history,
+    inbox and reminders. `turn` is the encoded history row, stored at `(row.execution, turn_seq)`.
+    With `drop_history` (the execution number has grown) all history rows and reminders of earlier
+    executions are removed first.
+    """
+
+    kind: ChangeKind
+    row: Instance
+    expected_execution: int = 0
+    expected_seq: int = 0
+    turn: bytes | None = None
+    turn_seq: int = 0
+    drop_history: bool = False
+
+
+@dataclass(slots=True)
+class StoredWorkflow:
+    """`Snapshot.state` of a workflow: its row and the history rows of its current execution.
+
+    Terminal instances come without history: nothing is ever replayed there. `open_child` names a
+    child, direct or indirect, that is not finished (looked up for terminal instances only).
+    """
+
+    row: Instance
+    history: list[tuple[int, bytes]] = field(default_factory=list)
+    open_child: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """Which instances to list. Times are microseconds since the epoch."""
+
+    statuses: tuple[Status, ...] = ()
+    name: str | None = None
+    created_from_us: int | None = None
+    created_before_us: int | None = None
+    id_prefix: str | None = None
+    newest_first: bool = True
+    after_key: int | None = None
+    """Go on after this key, in the chosen order (the cursor of the page before)."""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; `next_key` is the cursor of the next page, None on the last one."""
+
+    rows: list[Instance]
+    next_key: int | None

@@ -57,3 +57,15 @@ class Wake:
 
 
 WAKE = Wake()
+
+
+class Quarantine:
+    """Told to an actor whose turns keep failing for a reason that is not its user's: stop trying."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"Quarantine({self.reason!r})"

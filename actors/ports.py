@@ -101,6 +101,10 @@ class Store(Protocol):
         """
         ...
 
+    async def scan_stalled(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
+        """Actors that could not go on under the code of former processes; paged like `scan_work`."""
+        ...
+
     async def scan_inbox(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
         """Actors with unread inbox rows; paged like `scan_work`, by the row's number."""
         ...

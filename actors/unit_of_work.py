@@ -65,3 +65,5 @@ class Decision:
     """Deliveries that this turn did not take; they go back to the front of the mailbox, in order."""
     passivate: bool = False
     """Nothing more is to be expected soon: drop the activation after the commit."""
+    reload: bool = False
+    """Drop the activation, and have its messages taken by a new one that reads the store again."""

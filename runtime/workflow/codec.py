@@ -61,27 +61,26 @@ def encode_event(event: h.Value) -> tuple[Any, ...]:
 def decode_event(fields: Sequence[Any]) -> Any:
     """The event of a stored tuple. Raises `CorruptHistory`."""
     try:
-        kind = _CODES[fields[0]]
-        event = kind(*fields[1:])
-    except (KeyError, TypeError, IndexError) as error:
+        event = _CODES[fields[0]](*fields[1:])
+        match event:
+            case h.TaskFailed(task_id, failure):
+                return h.TaskFailed(task_id, _failure(failure))
+            case h.ChildWorkflowInstanceFailed(task_id, failure):
+                return h.ChildWorkflowInstanceFailed(
+                    task_id, None if failure is None else _failure(failure)
+                )
+            case h.ExecutionCompleted(status, output, failure):
+                found = None if failure is None else _failure(failure)
+                return h.ExecutionCompleted(h.Status(status), output, found)
+            case h.ExecutionStarted() if event.parent is not None or event.seen_requests:
+                parent: Any = event.parent
+                return msgspec.structs.replace(
+                    event,
+                    parent=None if parent is None else h.Parent(*parent),
+                    seen_requests=tuple(event.seen_requests),
+                )
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CorruptHistory(f"unknown event {fields!r}: {error}") from error
-    match event:
-        case h.TaskFailed(task_id, failure):
-            return h.TaskFailed(task_id, _failure(failure))
-        case h.ChildWorkflowInstanceFailed(task_id, failure):
-            return h.ChildWorkflowInstanceFailed(
-                task_id, None if failure is None else _failure(failure)
-            )
-        case h.ExecutionCompleted(status, output, failure):
-            found = None if failure is None else _failure(failure)
-            return h.ExecutionCompleted(h.Status(status), output, found)
-        case h.ExecutionStarted() if event.parent is not None or event.seen_requests:
-            parent: Any = event.parent
-            return msgspec.structs.replace(
-                event,
-                parent=None if parent is None else h.Parent(*parent),
-                seen_requests=tuple(event.seen_requests),
-            )
     return event
 
 
@@ -135,12 +134,12 @@ def decode_turn(blob: bytes) -> h.Turn:
         raise CorruptHistory("checksum of a history row does not match: the file is damaged")
     try:
         at_us, incoming, outgoing, code, patches = msgpack.unpackb(body, use_list=False)
+        return h.Turn(
+            at_us,
+            tuple([decode_event(fields) for fields in incoming]),
+            tuple([decode_event(fields) for fields in outgoing]),
+            code,
+            patches,
+        )
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise CorruptHistory(f"undecodable history row: {error}") from error
-    return h.Turn(
-        at_us,
-        tuple([decode_event(fields) for fields in incoming]),
-        tuple([decode_event(fields) for fields in outgoing]),
-        code,
-        patches,
-    )

@@ -68,6 +68,8 @@ class ExecutionStarted(Value, frozen=True):
     """Not to run before this time."""
     seen_requests: tuple[str, ...] = ()
     """Request ids of events that the run before this one had accepted (continue-as-new)."""
+    continued: bool = False
+    """Opened by continue-as-new."""
 
 
 class TaskScheduled(Value, frozen=True):

@@ -19,6 +19,7 @@ from perdure.runtime.workflow.history import (
     ExecutionTerminated,
     TaskCompleted,
     TaskFailed,
+    TimerFired,
 )
 
 WORKFLOW = "workflow"
@@ -36,14 +37,6 @@ class StartWorkflow(msgspec.Struct, frozen=True):
     """Refuse the id even if its instance has finished."""
     tell_parent: bool = False
     """Sent by a parent's turn: a refusal goes to the parent as a failure of its child."""
-
-
-class ContinueExecution(msgspec.Struct, frozen=True):
-    """To oneself: begin run number `execution`, which a turn has opened and not yet run."""
-
-    execution: int
-    event: ExecutionStarted
-    carried: tuple[Any, ...] = ()
 
 
 class RaiseEvent(msgspec.Struct, frozen=True):
@@ -71,10 +64,19 @@ class Purge(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """The result of an activity, or of a child, of run number `execution`."""
+    """The answer to something that run number `execution` has asked for.
+
+    A fired timer comes this way only while its instance is stalled and its reminder was taken.
+    """
 
     execution: int
-    event: TaskCompleted | TaskFailed | ChildWorkflowInstanceCompleted | ChildWorkflowInstanceFailed
+    event: (
+        TaskCompleted
+        | TaskFailed
+        | TimerFired
+        | ChildWorkflowInstanceCompleted
+        | ChildWorkflowInstanceFailed
+    )
 
 
 class RunActivity(msgspec.Struct, frozen=True):
@@ -90,19 +92,13 @@ class RunActivity(msgspec.Struct, frozen=True):
     workflow_name: str = ""
 
 
-WorkflowMessage = (
-    StartWorkflow
-    | ContinueExecution
-    | RaiseEvent
-    | Suspend
-    | Resume
-    | Terminate
-    | Purge
-    | Completion
-)
+WorkflowMessage = StartWorkflow | RaiseEvent | Suspend | Resume | Terminate | Purge | Completion
+
+DurableMessage = StartWorkflow | Terminate | Completion
+"""What workflows tell each other; it stands in the receiver's inbox until it is taken."""
 
 
-def encode(message: StartWorkflow | ContinueExecution | Terminate | Completion) -> bytes:
+def encode(message: DurableMessage) -> bytes:
     """The inbox row of a message that one workflow sends to another, or to itself."""
     match message:
         case StartWorkflow():
@@ -117,9 +113,6 @@ def encode(message: StartWorkflow | ContinueExecution | Terminate | Completion) 
             fields = [1, message.execution, encode_event(message.event)]
         case Terminate():
             fields = [2, encode_event(message.event), message.ignore_missing]
-        case ContinueExecution():
-            carried = [encode_event(event) for event in message.carried]
-            fields = [3, message.execution, encode_event(message.event), carried]
     return bytes(msgpack.packb([1, *fields], default=_plain))
 
 
@@ -136,9 +129,6 @@ def decode(body: bytes) -> WorkflowMessage:
                 return Completion(fields[0], decode_event(fields[1]))
             case 2:
                 return Terminate(decode_event(fields[0]), fields[1])
-            case 3:
-                carried = tuple([decode_event(event) for event in fields[2]])
-                return ContinueExecution(fields[0], decode_event(fields[1]), carried)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise CorruptHistory(f"undecodable inbox row: {error}") from error
     raise CorruptHistory(f"inbox row of unknown kind {kind!r}")

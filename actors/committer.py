@@ -1,0 +1,171 @@
+"""Group commit: the units of work of many turns in one transaction. An owner module.
+
+While one transaction is being written the next batch gathers, so that a busy node pays for one
+fsync per batch and an idle one waits for nobody. INVARIANT: `done` of a unit is called exactly once,
+and with None only if the unit is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from perdure.actors.errors import (
+    CommitUnknown,
+    NodeFenced,
+    NodeStopping,
+    PerdureError,
+    StoreDamaged,
+    StoreUnavailable,
+)
+from perdure.actors.ports import Env, Fence, Store
+from perdure.actors.unit_of_work import UnitOfWork
+
+Done = Callable[[Exception | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitterConfig:
+    batch_units: int = 256
+    batch_bytes: int = 4 << 20
+    heartbeat_seconds: float = 1.0
+    """An idle node commits an empty batch this often: the fence is the heartbeat."""
+    lease_seconds: float = 5.0
+
+
+class Committer:
+    """Writes what turns decide. `submit` may be called by anyone on the loop.
+
+    Runs inside `run`, which ends with an error if the node must not go on: it was fenced, or the
+    database is damaged.
+    """
+
+    def __init__(self, store: Store, fence: Fence, env: Env, config: CommitterConfig) -> None:
+        self._store = store
+        self._fence = fence
+        self._env = env
+        self._config = config
+        self._pending: deque[tuple[UnitOfWork, Done]] = deque()
+        self._ready = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing = False
+        self._last_success = 0.0
+        self.degraded: StoreUnavailable | None = None
+        """Why nothing can be written at present; None when all is well."""
+        self.commits = 0
+        self.units = 0
+
+    def submit(self, unit: UnitOfWork, done: Done) -> None:
+        """Have `unit` written with the next batch. `done` is told the outcome, never at once."""
+        self._pending.append((unit, done))
+        self._idle.clear()
+        self._ready.set()
+
+    @property
+    def backlog(self) -> int:
+        """Units that wait for a transaction."""
+        return len(self._pending)
+
+    @property
+    def lease_age(self) -> float:
+        """Seconds since the beginning of the last transaction that succeeded."""
+        return asyncio.get_running_loop().time() - self._last_success
+
+    async def drained(self) -> None:
+        """Wait until nothing is pending or being written."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """End `run` after what is pending."""
+        self._closing = True
+        self._ready.set()
+
+    async def run(self) -> None:
+        """Write batches until closed. Raises `NodeFenced` or `StoreDamaged`."""
+        self._last_success = asyncio.get_running_loop().time()
+        while True:
+            if not self._pending:
+                self._idle.set()
+                if self._closing:
+                    return
+                self._ready.clear()
+                try:
+                    async with asyncio.timeout(self._config.heartbeat_seconds):
+                        await self._ready.wait()
+                except TimeoutError:
+                    pass
+                if self._closing and not self._pending:
+                    continue
+            batch = self._take()
+            try:
+                await self._write(batch)
+            except (NodeFenced, StoreDamaged) as error:
+                self._fail_all(batch, error)
+                raise
+
+    def _take(self) -> list[tuple[UnitOfWork, Done]]:
+        if self.degraded is not None:
+            return []  # Probe with an empty batch first: its heartbeat is a small write.
+        batch: list[tuple[UnitOfWork, Done]] = []
+        size = 0
+        while self._pending and len(batch) < self._config.batch_units:
+            if batch and size + self._pending[0][0].size > self._config.batch_bytes:
+                break
+            batch.append(self._pending.popleft())
+            size += batch[-1][0].size
+        return batch
+
+    async def _write(self, batch: Sequence[tuple[UnitOfWork, Done]]) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            outcomes = await self._store.commit(self._fence, [unit for unit, _ in batch])
+        except StoreUnavailable as error:
+            await self._degrade(batch, error)
+            return
+        except CommitUnknown as error:
+            self._settle(batch, [error] * len(batch))
+            return
+        self._last_success = began
+        self.commits += 1
+        self.units += len(batch)
+        if self.degraded is not None:
+            self._env.log.warning(
+                "the database can write again", extra={"event": "store_recovered"}
+            )
+            self.degraded = None
+        self._settle(batch, outcomes)
+
+    async def _degrade(
+        self, batch: Sequence[tuple[UnitOfWork, Done]], error: StoreUnavailable
+    ) -> None:
+        """Refuse everything that waits, then pause before the next probe."""
+        if self.degraded is None:
+            self._env.log.error(
+                "the database cannot write; probing until it can",
+                extra={"event": "store_degraded", "reason": str(error)},
+            )
+        self.degraded = error
+        waiting = [*batch, *self._pending]
+        self._pending.clear()
+        self._settle(waiting, [error] * len(waiting))
+        await asyncio.sleep(0 if self._closing else 0.5)
+
+    def _settle(
+        self, batch: Sequence[tuple[UnitOfWork, Done]], outcomes: Sequence[Exception | None]
+    ) -> None:
+        for (_, done), outcome in zip(batch, outcomes, strict=True):
+            done(outcome)
+
+    def _fail_all(self, batch: Sequence[tuple[UnitOfWork, Done]], error: PerdureError) -> None:
+        stopping = NodeStopping(f"this node stops: {error}")
+        waiting = [*batch, *self._pending]
+        self._pending.clear()
+        self._idle.set()
+        self._settle(waiting, [stopping] * len(waiting))
+
+    def __repr__(self) -> str:
+        state = "degraded" if self.degraded else "writing" if self._pending else "idle"
+        return f"<Committer {state} pending={len(self._pending)} commits={self.commits}>"

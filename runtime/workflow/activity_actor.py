@@ -1,0 +1,228 @@
+"""Activity executions as actors without state. An edge module: this is where users' effects happen.
+
+An activity actor is addressed as `<instance id>::<task id>`, runs its function once and tells the
+workflow actor what came of it. It keeps nothing: until the answer is in the workflow's history, the
+workflow tells it again after a crash. So an activity runs at least once, and again only after a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.actors.errors import Retryable
+from perdure.actors.identity import ActorRef
+from perdure.actors.ports import Env
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.failure import (
+    activity_not_registered,
+    activity_timed_out,
+    failure_of,
+)
+from perdure.runtime.workflow.messages import WORKFLOW, Completion, RunActivity
+from perdure.runtime.workflow.payload import PayloadError
+from perdure.runtime.workflow.registry import ActivityDefinition, Registry
+
+Post = Callable[[ActorRef, object], None]
+"""Hands a message to an actor. Raises `Retryable` if it cannot be taken now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityConfig:
+    concurrency: int = 1000
+    """Activities that run at the same time on this node; the others wait their turn."""
+    result_bytes_max: int = 2 << 20
+
+
+class ActivityContext:
+    """Handed to an activity as its first argument, if it takes two."""
+
+    __slots__ = ("_message", "logger")
+
+    def __init__(self, message: RunActivity, log: logging.Logger) -> None:
+        self._message = message
+        self.logger = log
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of the workflow instance that called."""
+        return self._message.instance_id
+
+    @property
+    def workflow_name(self) -> str:
+        return self._message.workflow_name
+
+    @property
+    def activity_name(self) -> str:
+        return self._message.name
+
+    @property
+    def task_id(self) -> int:
+        """The number of the call in the workflow's history."""
+        return self._message.task_id
+
+    @property
+    def task_execution_id(self) -> str:
+        """The same over all retries and repeats of one call: use it as an idempotency key."""
+        return self._message.execution_id
+
+    def __repr__(self) -> str:
+        return f"<ActivityContext {self.activity_name} for {self.workflow_id}>"
+
+
+class ActivityRunner:
+    """Runs activities inside `run`. `receive` may be called by anyone on the loop."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        env: Env,
+        post: Post,
+        executor: Executor | None,
+        config: ActivityConfig,
+    ) -> None:
+        self._registry = registry
+        self._env = env
+        self._post = post
+        self._executor = executor
+        self._config = config
+        self._known: set[tuple[str, int, int]] = set()
+        self._waiting: deque[RunActivity] = deque()
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._draining = False
+        self.started = 0
+
+    def receive(self, ref: ActorRef, message: object) -> None:
+        """Run an activity, unless this very execution is running or waiting already."""
+        assert isinstance(message, RunActivity)
+        key = (message.instance_id, message.execution, message.task_id)
+        if key in self._known or self._draining:
+            return
+        self._known.add(key)
+        if self._group is None or len(self._tasks) >= self._config.concurrency:
+            self._waiting.append(message)
+        else:
+            self._start(message)
+
+    @property
+    def running(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Run what is received, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                while self._waiting and len(self._tasks) < self._config.concurrency:
+                    self._start(self._waiting.popleft())
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._group = None
+
+    async def drain(self, grace_seconds: float) -> list[str]:
+        """Start nothing more, let what runs finish, then cancel it. Returns what was cancelled."""
+        self._draining = True
+        self._waiting.clear()
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._quiet.wait()
+        except TimeoutError:
+            pass
+        left = list(self._tasks.items())
+        for task, _ in left:
+            task.cancel()
+        if left:
+            await asyncio.sleep(0)  # Let asynchronous ones see it; a thread cannot be stopped.
+        return [name for _, name in left]
+
+    def _start(self, message: RunActivity) -> None:
+        assert self._group is not None
+        self.started += 1
+        task = self._group.create_task(self._execute(message))
+        self._tasks[task] = f"{message.name} for {message.instance_id}"
+        self._quiet.clear()
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if self._waiting and self._group is not None and not self._draining:
+            self._start(self._waiting.popleft())
+        if not self._tasks:
+            self._quiet.set()
+
+    async def _execute(self, message: RunActivity) -> None:
+        event = await self._outcome(message)
+        target = ActorRef(WORKFLOW, message.instance_id)
+        completion = Completion(message.execution, event)
+        delay = 0.02
+        while True:
+            try:
+                self._post(target, completion)
+                break
+            except Retryable:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+        self._known.discard((message.instance_id, message.execution, message.task_id))
+
+    async def _outcome(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
+        """Run the function; whatever it does becomes one of the two."""
+        task_id = message.task_id
+        definition = self._registry.activity(message.name)
+        if definition is None:
+            return h.TaskFailed(task_id, activity_not_registered(message.name))
+        seconds = None if message.timeout_ms is None else message.timeout_ms / 1000
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                result = await self._call(definition, message)
+            text = definition.encode_output(result)
+            if text is not None and len(text) > self._config.result_bytes_max:
+                raise PayloadError(
+                    f"result of activity '{message.name}' has {len(text)} characters, the limit is "
+                    f"{self._config.result_bytes_max}; return a reference to where the data is"
+                )
+        except TimeoutError as error:
+            if limit.expired() and message.timeout_ms is not None:
+                return h.TaskFailed(task_id, activity_timed_out(message.name, message.timeout_ms))
+            return h.TaskFailed(task_id, failure_of(error))
+        except (Exception, SystemExit) as error:
+            return h.TaskFailed(task_id, failure_of(error))
+        return h.TaskCompleted(task_id, text)
+
+    async def _call(self, definition: ActivityDefinition, message: RunActivity) -> Any:
+        context = ActivityContext(message, self._env.log)
+        arguments = definition.arguments(context, message.input)
+        if definition.is_async:
+            return await definition.fn(*arguments)
+        # As `asyncio.to_thread`, but in the node's own pool: its size is the node's to say.
+        surroundings = contextvars.copy_context()
+        result = await asyncio.get_running_loop().run_in_executor(
+            self._executor, surroundings.run, _in_thread, definition.fn, arguments
+        )
+        return await result if inspect.isawaitable(result) else result
+
+    def __repr__(self) -> str:
+        return f"<ActivityRunner running={len(self._tasks)} waiting={len(self._waiting)}>"
+
+
+def _in_thread(fn: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return fn(*arguments)
+    except StopIteration as error:
+        raise RuntimeError("the activity raised StopIteration") from error  # No future takes it.
+    except SystemExit as error:
+        raise RuntimeError(f"the activity called sys.exit({error.code!r})") from error

@@ -1,0 +1,458 @@
+"""One run of a workflow's code: events in, commands out. Pure: no clock, no I/O, no real waiting.
+
+Used live (the events of a turn are applied as they arrive) and for replay (the events of the stored
+turns are applied again, and what the code asks for is held against what it asked for then).
+INVARIANT: after each single event the code runs until it is blocked, live exactly as in replay, so
+that both see the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import zip_longest
+from operator import itemgetter
+from typing import Any
+
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import payload
+from perdure.runtime.workflow.calls import ActivityCall, Call, ChildCall, TimerCall
+from perdure.runtime.workflow.context import WorkflowContext
+from perdure.runtime.workflow.errors import NonDeterminismError
+from perdure.runtime.workflow.failure import failure_of
+from perdure.runtime.workflow.loop import EndlessTurn, WorkflowLoop
+from perdure.runtime.workflow.registry import Registry, WorkflowDefinition
+from perdure.runtime.workflow.source import source_line
+from perdure.runtime.workflow.task import Task
+
+START_TIMER = 0
+"""Task id of the timer that a delayed start waits for; the code's own ids begin at 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Which run this is: of which code, of which instance, in whose surroundings."""
+
+    definition: WorkflowDefinition
+    instance_id: str
+    execution: int
+    registry: Registry
+    log: logging.Logger
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuedAsNew:
+    """The code asked to begin again, with these events still to be seen."""
+
+    input: str | None
+    carried: tuple[h.EventRaised, ...]
+
+
+Outcome = h.ExecutionCompleted | ContinuedAsNew
+
+
+class Execution:
+    """Owned by one workflow actor. `apply` an event, then `take_commands` at the end of the turn."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.instance_id = run.instance_id
+        self.context = WorkflowContext(self)
+        self.outcome: Outcome | None = None
+        self.suspended = False
+        self.begun = False
+        self.custom_status: str | None = None
+        self.patches: list[str] = []
+        """Names for which `is_patched` answered True, in the order of the first answers."""
+        self.new_patches: list[str] = []
+        self.is_replaying = False
+        self.recorded_patches: frozenset[str] = frozenset()
+        self.terminated: h.ExecutionTerminated | None = None
+        self.started: h.ExecutionStarted | None = None
+        self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # What it leaves out is refused.
+        self._start_due = False
+        self._held: deque[h.Incoming] = deque()
+        self._arrived: set[int] = set()
+        self._pending: dict[int, Call] = {}
+        self._commands: dict[int, h.Outgoing] = {}
+        self._cancelled_timers: list[int] = []
+        self._timers: dict[int, int] = {}
+        self._ids = 0
+        self._derived = 0
+        self._buffered: dict[str, deque[tuple[int, h.EventRaised]]] = {}
+        self._raised_count = 0
+        self._waiters: dict[str, deque[tuple[Task[Any], Any, int | None]]] = {}
+        self._refused_patches: set[str] = set()
+        self._main: asyncio.Task[Any] | None = None
+        self._continue: tuple[str | None, bool] | None = None
+
+    # ---- events in
+
+    def begin_turn(self, at_us: int, is_replaying: bool) -> None:
+        """The logical time of the events that follow."""
+        self.loop.now_us = at_us
+        self.loop.is_replaying = self.is_replaying = is_replaying
+
+    def expects(self, task_id: int) -> bool:
+        """Whether an answer to `task_id` is still awaited and has not arrived yet."""
+        return task_id in self._pending and task_id not in self._arrived
+
+    def due(self, task_id: int) -> int | None:
+        """When the timer `task_id` is to fire; None if it is not waited for."""
+        return self._timers.get(task_id)
+
+    def apply(self, event: h.Incoming) -> None:
+        """Let one event happen, and run the code until it is blocked."""
+        match event:
+            case h.ExecutionSuspended():
+                self.suspended = True
+            case h.ExecutionResumed():
+                self.suspended = False
+                self._release()
+            case h.ExecutionTerminated():
+                if self.outcome is None:
+                    self.terminated = event
+                    self.outcome = h.ExecutionCompleted(h.Status.TERMINATED, event.output)
+            case h.ExecutionStarted():
+                self.started = event
+                if event.scheduled_us is None:
+                    self._start_due = True
+                else:
+                    self._timers[START_TIMER] = event.scheduled_us
+                    self._pending[START_TIMER] = TimerCall(self._set_start_due)
+                self._release()
+            case h.TimerFired(task_id) if task_id == START_TIMER:
+                self._answer(event)
+                self._release()
+            case _:
+                if self.suspended or not self.begun:
+                    self._held.append(event)
+                    if not isinstance(event, h.EventRaised):
+                        self._arrived.add(event.task_id)
+                else:
+                    self._happen(event)
+
+    def _set_start_due(self) -> None:
+        self._start_due = True
+
+    def _release(self) -> None:
+        """Begin if it is time, and let happen what was held back."""
+        if self.suspended or self.outcome is not None:
+            return
+        if not self.begun:
+            if not self._start_due:
+                return
+            self._begin()
+        while self._held and not self.suspended:
+            self._happen(self._held.popleft())
+
+    def _happen(self, event: h.Incoming) -> None:
+        if self.outcome is not None:
+            return
+        if isinstance(event, h.EventRaised):
+            self._raised(event)
+        else:
+            self._answer(event)
+        self._advance()
+
+    def _answer(self, event: Any) -> None:
+        task_id: int = event.task_id
+        call = self._pending.pop(task_id, None)
+        self._arrived.discard(task_id)
+        self._timers.pop(task_id, None)
+        if call is None:
+            raise NonDeterminismError(
+                f"history answers task {task_id} ({type(event).__name__}), "
+                "which the code has not asked for at this point"
+            )
+        call.answer(event)
+
+    def _begin(self) -> None:
+        self.begun = True
+        self._main = self.loop.create_task(self._call_workflow(), name=self.run.definition.name)
+        self._advance()
+
+    async def _call_workflow(self) -> Any:
+        definition, started = self.run.definition, self.started
+        assert started is not None
+        result = definition.fn(*definition.arguments(self.context, started.input))
+        if inspect.isgenerator(result):
+            return await _drive(result)
+        if inspect.isawaitable(result):
+            return await result
+        return result
+
+    def _advance(self) -> None:
+        """Run until blocked, and see whether the run has come to its end."""
+        try:
+            self.loop.run_until_blocked()
+        except EndlessTurn as error:
+            if self.is_replaying:
+                raise
+            self.outcome = h.ExecutionCompleted(h.Status.FAILED, None, failure_of(error))
+            return
+        main = self._main
+        assert main is not None
+        if self._continue is not None:
+            text, keep = self._continue
+            carried = self._unconsumed() if keep else ()
+            self.outcome = ContinuedAsNew(text, carried)
+        elif main.done():
+            self.outcome = self._completion(main)
+
+    def _completion(self, main: asyncio.Task[Any]) -> h.ExecutionCompleted:
+        if main.cancelled():
+            failure = h.Failure("CancelledError", "the workflow cancelled itself")
+            return h.ExecutionCompleted(h.Status.FAILED, None, failure)
+        error = main.exception()
+        if error is None:
+            try:
+                text = self.run.definition.encode_output(main.result())
+                return h.ExecutionCompleted(h.Status.COMPLETED, text)
+            except payload.PayloadError as unfit:
+                error = unfit
+        return h.ExecutionCompleted(h.Status.FAILED, None, failure_of(error))
+
+    # ---- commands out
+
+    def take_commands(self) -> tuple[h.Outgoing, ...]:
+        """What the code asked for since the last turn, in the order of asking."""
+        if not self._commands:
+            return ()
+        commands = tuple(self._commands.values())
+        self._commands.clear()
+        return commands
+
+    def take_cancelled_timers(self) -> list[int]:
+        """Timers of earlier turns that nobody waits for any more."""
+        cancelled, self._cancelled_timers = self._cancelled_timers, []
+        return cancelled
+
+    def take_new_patches(self) -> tuple[str, ...]:
+        patches, self.new_patches = tuple(self.new_patches), []
+        return patches
+
+    def open_activities(self) -> list[int]:
+        """Task ids of the activities that have not answered."""
+        return [
+            task_id
+            for task_id, call in self._pending.items()
+            if isinstance(call, ActivityCall) and task_id not in self._arrived
+        ]
+
+    def open_children(self) -> list[str]:
+        """Instance ids of the children that have not answered."""
+        return [call.instance_id for call in self._pending.values() if isinstance(call, ChildCall)]
+
+    def open_timers(self) -> list[int]:
+        return list(self._timers)
+
+    # ---- replay
+
+    def replay(self, turn: h.Turn) -> None:
+        """Apply a stored turn. Raises `NonDeterminismError` if the code asks for something else."""
+        self.begin_turn(turn.at_us, is_replaying=True)
+        for event in turn.incoming:
+            self.apply(event)
+        recorded = [e for e in turn.outgoing if not isinstance(e, h.ExecutionCompleted)]
+        for then, now in zip_longest(recorded, self.take_commands()):
+            if then is None or now is None or not _same(then, now):
+                raise NonDeterminismError(
+                    f"history has {_describe(then)}, the code now asks for {_describe(now)}"
+                )
+        self.take_cancelled_timers()
+        self.take_new_patches()
+
+    # ---- what calls and the context use
+
+    @property
+    def now_us(self) -> int:
+        return self.loop.now_us
+
+    def next_task_id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def ask(self, task_id: int, command: h.Outgoing, call: Call | None) -> None:
+        self._commands[task_id] = command
+        if call is not None:
+            self._pending[task_id] = call
+
+    def new_task(self) -> Task[Any]:
+        return Task(loop=self.loop)
+
+    def derived_id(self) -> str:
+        """A UUID that is the same in every replay and differs between runs and instances."""
+        self._derived += 1
+        seed = f"{self.instance_id}\n{self.run.execution}\n{self._derived}".encode()
+        return uuid_from(blake2b(seed, digest_size=16).digest())
+
+    def start_timer(self, fire_at_us: int, fire: Callable[[], None], origin: str = "sleep") -> int:
+        task_id = self.next_task_id()
+        self._timers[task_id] = fire_at_us
+        command = h.TimerCreated(task_id, fire_at_us, origin, source_line())
+        self.ask(task_id, command, TimerCall(fire))
+        return task_id
+
+    def start_retry(self, fire_at_us: int, origin: str, retry: Callable[[], None]) -> None:
+        self.start_timer(fire_at_us, retry, origin)
+
+    def cancel_timer(self, task_id: int) -> None:
+        if self._pending.pop(task_id, None) is None:
+            return
+        del self._timers[task_id]
+        if self._commands.pop(task_id, None) is None:
+            self._cancelled_timers.append(task_id)
+
+    def wait_for_event(self, name: str, hint: Any, timeout_us: int | None) -> Task[Any]:
+        """The next event of that name: the oldest one buffered, else the next to arrive."""
+        key = name.casefold()
+        task = self.new_task()
+        buffered = self._buffered.get(key)
+        if buffered:
+            _give(task, buffered.popleft()[1], hint)
+            return task
+        if timeout_us is not None and timeout_us <= 0:
+            task.set_exception(_timed_out(name))
+            return task
+        timer = None
+        if timeout_us is not None:
+
+            def expire() -> None:
+                if not task.done():
+                    task.set_exception(_timed_out(name))
+
+            timer = self.start_timer(self.now_us + timeout_us, expire, f"externalEvent:{name}")
+        self._waiters.setdefault(key, deque()).append((task, hint, timer))
+        return task
+
+    def _raised(self, event: h.EventRaised) -> None:
+        key = event.name.casefold()
+        waiters = self._waiters.get(key)
+        while waiters:
+            task, hint, timer = waiters.popleft()
+            if task.done():  # It was cancelled, or its time ran out.
+                continue
+            if timer is not None:
+                self.cancel_timer(timer)
+            _give(task, event, hint)
+            return
+        self._raised_count += 1
+        self._buffered.setdefault(key, deque()).append((self._raised_count, event))
+
+    def _unconsumed(self) -> tuple[h.EventRaised, ...]:
+        """Buffered events of all names, in the order of their arrival."""
+        numbered = sorted(
+            (pair for events in self._buffered.values() for pair in events), key=itemgetter(0)
+        )
+        return tuple([event for _, event in numbered])
+
+    def held_events(self) -> tuple[h.EventRaised, ...]:
+        """External events that were held back and that this run will not see any more."""
+        return tuple([event for event in self._held if isinstance(event, h.EventRaised)])
+
+    def is_patched(self, name: str) -> bool:
+        if name in self.patches:
+            return True
+        if name in self._refused_patches:
+            return False
+        if self.is_replaying and name not in self.recorded_patches:
+            self._refused_patches.add(name)
+            return False
+        self.patches.append(name)
+        self.new_patches.append(name)
+        return True
+
+    def continue_as_new(self, text: str | None, keep_events: bool) -> None:
+        self._continue = (text, keep_events)
+
+    def close(self) -> None:
+        """Give up the live code; nothing that it still does has any effect."""
+        self.loop.abandon()
+
+    def __repr__(self) -> str:
+        definition = self.run.definition
+        return f"<Execution {definition.name} of {self.instance_id} run {self.run.execution}>"
+
+
+async def _drive(steps: Generator[Any, Any, Any]) -> Any:
+    """Run a generator workflow: what it yields is awaited, and the outcome sent back in."""
+    try:
+        asked = next(steps)
+        while True:
+            if not isinstance(asked, asyncio.Future):
+                asked = steps.throw(
+                    TypeError(
+                        f"a workflow yields tasks such as ctx.call_activity(…) returns, "
+                        f"not {type(asked).__name__}"
+                    )
+                )
+                continue
+            try:
+                answer = await asked
+            except Exception as error:
+                asked = steps.throw(error)
+            else:
+                asked = steps.send(answer)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()
+
+
+def _give(task: Task[Any], event: h.EventRaised, hint: Any) -> None:
+    try:
+        value = payload.decode(event.data, hint, f"data of event '{event.name}'")
+    except payload.PayloadError as error:
+        task.set_exception(error)
+    else:
+        task.set_result(value)
+
+
+def _timed_out(name: str) -> TimeoutError:
+    return TimeoutError(f"no event '{name}' arrived in time")
+
+
+def _same(then: h.Outgoing, now: h.Outgoing) -> bool:
+    if type(then) is not type(now):
+        return False
+    for field in then.__struct_fields__:
+        if field != "source" and getattr(then, field) != getattr(now, field):
+            return False
+    return True
+
+
+def _describe(event: h.Outgoing | None) -> str:
+    match event:
+        case None:
+            return "nothing"
+        case h.TaskScheduled():
+            what = f"activity '{event.name}' with input {_short(event.input)}"
+        case h.TimerCreated():
+            what = f"a timer ({event.origin}) due at {event.fire_at_us} us"
+        case h.ChildWorkflowInstanceCreated() | h.DetachedWorkflowInstanceCreated():
+            what = f"workflow '{event.name}' as '{event.instance_id}' with {_short(event.input)}"
+        case h.ExecutionCompleted():
+            return "the end"
+    where = f" at {event.source}" if event.source else ""
+    return f"{what} as task {event.task_id}{where}"
+
+
+def _short(text: str | None) -> str:
+    if text is None:
+        return "no input"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def uuid_from(digest: bytes) -> str:
+    """16 bytes in the form of a UUID (version 8: the bits are our own)."""
+    number = int.from_bytes(digest, "big")
+    number = number & ~(0xF << 76) | (8 << 76)
+    number = number & ~(0x3 << 62) | (2 << 62)
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

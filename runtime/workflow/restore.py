@@ -1,0 +1,123 @@
+"""From stored rows to the live code of an instance, or to the reason why not. A value module."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from perdure.actors.errors import Fault
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.codec import CorruptHistory, decode_turn
+from perdure.runtime.workflow.errors import NonDeterminismError
+from perdure.runtime.workflow.execution import Execution, Run
+from perdure.runtime.workflow.records import Instance, StoredWorkflow
+from perdure.runtime.workflow.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The instance cannot go on until its code, or its data, is put right."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """An instance as its history leaves it."""
+
+    execution: Execution | None
+    """The live code; None for a finished instance."""
+    open_tasks: dict[int, h.TaskScheduled]
+    """Activities that were asked for and have not answered."""
+    seen_requests: dict[str, None]
+    """Request ids of the events that were accepted, oldest first."""
+    events: int
+    bytes: int
+    last_turn_us: int
+
+
+def restore(stored: StoredWorkflow, registry: Registry, log: logging.Logger) -> Restored | Stalled:
+    """Read the history of an instance and run its code over it."""
+    row = stored.row
+    try:
+        turns = _turns(stored)
+        execution = None if row.status.is_terminal else _replayed(row, turns, registry, log)
+    except Fault as error:
+        return Stalled(f"{type(error).__name__}: {error}")
+    if isinstance(execution, Stalled):
+        return execution
+    events = sum(1 + len(turn.incoming) + len(turn.outgoing) for turn in turns)
+    return Restored(
+        execution,
+        _open_tasks(turns),
+        _seen_requests(turns),
+        events,
+        sum(len(blob) for _, blob in stored.history),
+        turns[-1].at_us if turns else 0,
+    )
+
+
+def _turns(stored: StoredWorkflow) -> list[h.Turn]:
+    row = stored.row
+    found = [seq for seq, _ in stored.history]
+    if found != list(range(row.next_seq)):
+        raise CorruptHistory(
+            f"history of '{row.instance_id}' has rows {found[:20]}, expected 0 to {row.next_seq - 1}"
+        )
+    return [decode_turn(blob) for _, blob in stored.history]
+
+
+def _replayed(
+    row: Instance, turns: list[h.Turn], registry: Registry, log: logging.Logger
+) -> Execution | Stalled:
+    definition = registry.started(row.name, row.version)
+    if definition is None:
+        if row.version is not None and registry.versions(row.name):
+            return Stalled(f"Version not available: {row.version}")
+        return Stalled(
+            f"workflow '{row.name}' is not registered here; "
+            "start a node whose app has it and the instance goes on"
+        )
+    execution = Execution(Run(definition, row.instance_id, row.execution, registry, log))
+    recorded = [name for turn in turns for name in turn.patches]
+    execution.recorded_patches = frozenset(recorded)
+    try:
+        for number, turn in enumerate(turns):
+            if execution.outcome is not None:
+                raise NonDeterminismError(f"the code now ends before turn {number} of its history")
+            execution.replay(turn)
+        if execution.outcome is not None:
+            raise NonDeterminismError("the code now ends where its history goes on")
+    except Fault:
+        execution.close()
+        raise
+    if execution.patches != recorded:
+        execution.close()
+        return Stalled(
+            f"Patch mismatch. History patches: [{', '.join(recorded)}], "
+            f"current patches: [{', '.join(execution.patches)}]. "
+        )
+    return execution
+
+
+def _open_tasks(turns: list[h.Turn]) -> dict[int, h.TaskScheduled]:
+    open_tasks: dict[int, h.TaskScheduled] = {}
+    for turn in turns:
+        for event in turn.incoming:
+            if isinstance(event, (h.TaskCompleted, h.TaskFailed)):
+                open_tasks.pop(event.task_id, None)
+        for asked in turn.outgoing:
+            if isinstance(asked, h.TaskScheduled):
+                open_tasks[asked.task_id] = asked
+    return open_tasks
+
+
+def _seen_requests(turns: list[h.Turn]) -> dict[str, None]:
+    seen: dict[str, None] = {}
+    for turn in turns:
+        for event in turn.incoming:
+            if isinstance(event, h.EventRaised):
+                seen[event.request_id] = None
+            elif isinstance(event, h.ExecutionStarted):
+                seen.update(dict.fromkeys(event.seen_requests))
+    return seen

@@ -1,0 +1,246 @@
+"""Management of workflow instances: what every door (HTTP, in process, later gRPC) opens to.
+
+An edge module without transport: plain values in, plain values out. Mutating calls answer after the
+turn is committed, so that whoever reads afterwards, on any node, sees the change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from perdure.actors.errors import NodeStopping
+from perdure.actors.identity import ActorRef
+from perdure.actors.ports import Env
+from perdure.placement.router import Router
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.codec import decode_turn
+from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
+from perdure.runtime.workflow.execution import uuid_from
+from perdure.runtime.workflow.ports import WorkflowReads
+from perdure.runtime.workflow.records import Instance, ListQuery, Page
+from perdure.runtime.workflow.watchers import Watchers
+
+FINISHED = frozenset(h.TERMINAL)
+STARTED = frozenset(set(h.Status) - {h.Status.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowView:
+    """An instance as its callers see it. Payloads are JSON text."""
+
+    row: Instance
+    input: str | None
+
+
+class WorkflowService:
+    """The management operations of Dapr's workflow API. Safe for any number of callers at once."""
+
+    def __init__(self, router: Router, reads: WorkflowReads, watchers: Watchers, env: Env) -> None:
+        self._router = router
+        self._reads = reads
+        self._watchers = watchers
+        self._env = env
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse changes from now on; reads are still answered."""
+        self._closed = True
+
+    # ---- start
+
+    async def start(
+        self,
+        name: str,
+        input: str | None = None,
+        *,
+        instance_id: str | None = None,
+        start_at_us: int | None = None,
+        version: str | None = None,
+        idempotency_key: str | None = None,
+        unique: bool = False,
+    ) -> str:
+        """Start an instance and return its id once that is durable.
+
+        Args:
+            name: The registered name. An unknown one makes an instance that has failed, as in Dapr.
+            input: JSON text.
+            instance_id: The id to use; a UUID by default. The id of a finished instance may be used
+                again, unless `unique`.
+            start_at_us: Not to run before this time, in microseconds since the epoch.
+            version: Which of several registered versions to run; the latest by default.
+            idempotency_key: The same key and id again is the same start: it succeeds and starts
+                nothing. Without an id, the id is derived from the name and the key.
+            unique: Refuse an id that was ever used, unless it was purged.
+
+        Raises:
+            InstanceExists: The id belongs to an instance that has not finished.
+            InstanceNotUnique: `unique`, and the id was used before.
+            ChildNotFinished: A child of the finished instance under this id still runs.
+            Retryable: Not done, or not known to be done.
+        """
+        if instance_id is None:
+            instance_id = self._fresh_id(name, idempotency_key)
+        scheduled_us = start_at_us
+        if start_at_us is not None and start_at_us <= self._env.now_us():
+            scheduled_us = None
+        event = h.ExecutionStarted(name, input, version, None, scheduled_us)
+        message = m.StartWorkflow(event, self._request_id(idempotency_key), unique)
+        await self._call(instance_id, message)
+        return instance_id
+
+    async def run(
+        self, name: str, input: str | None = None, *, instance_id: str | None = None
+    ) -> WorkflowView:
+        """Start an instance and wait, without limit, until it is finished."""
+        chosen = self._fresh_id(name, None) if instance_id is None else instance_id
+        with self._watchers.watching(chosen) as watcher:
+            await self.start(name, input, instance_id=chosen)
+            while True:
+                seen = await watcher.next()
+                if isinstance(seen, Instance) and seen.status in FINISHED:
+                    return WorkflowView(seen, input)
+                if seen is None:
+                    raise InstanceNotFound(chosen)
+
+    def _fresh_id(self, name: str, idempotency_key: str | None) -> str:
+        if idempotency_key is None:
+            return self._env.new_id()
+        seed = f"{name}\n{idempotency_key}".encode()
+        return uuid_from(blake2b(seed, digest_size=16).digest())
+
+    def _request_id(self, idempotency_key: str | None) -> str:
+        return self._env.new_id() if idempotency_key is None else f"key:{idempotency_key}"
+
+    # ---- change
+
+    async def raise_event(
+        self,
+        instance_id: str,
+        event_name: str,
+        data: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Deliver an external event; it is kept until the instance waits for it.
+
+        Raises `InstanceNotFound` and `InstanceStalled`; a finished instance takes no notice.
+        """
+        request_id = self._request_id(idempotency_key)
+        await self._call(instance_id, m.RaiseEvent(event_name, data, request_id))
+
+    async def suspend(self, instance_id: str, reason: str | None = None) -> None:
+        """Stop an instance until it is resumed; what happens meanwhile is kept for it."""
+        await self._call(instance_id, m.Suspend(reason))
+
+    async def resume(self, instance_id: str, reason: str | None = None) -> None:
+        """Let a suspended instance go on, or a stalled one try again."""
+        await self._call(instance_id, m.Resume(reason))
+
+    async def terminate(
+        self, instance_id: str, output: str | None = None, *, recursive: bool = True
+    ) -> None:
+        """End an instance, and with `recursive` its children, whatever they wait for."""
+        event = h.ExecutionTerminated(output, recursive)
+        await self._call(instance_id, m.Terminate(event))
+
+    async def purge(self, instance_id: str, *, recursive: bool = True, force: bool = False) -> int:
+        """Remove a finished instance, and with `recursive` its children first, from the database.
+
+        Returns how many instances were removed. Raises `InstanceNotFound`, `NotCompleted` if it or a
+        child has not finished, `InstanceStalled`; with `force` it is removed in any state.
+        """
+        row = (await self.get(instance_id)).row
+        if row.status is h.Status.PENDING and not force:
+            raise InstanceNotFound(instance_id)  # As Dapr: nothing has happened there yet.
+        tree = await self._tree(row) if recursive else [row]
+        if not force:
+            for member in tree:
+                if member.status is h.Status.STALLED:
+                    raise InstanceStalled(member.instance_id, member.stalled or "")
+                if not member.status.is_terminal:
+                    raise NotCompleted(member.instance_id)
+        removed = 0
+        for member in reversed(tree):
+            try:
+                await self._call(member.instance_id, m.Purge(force))
+                removed += 1
+            except InstanceNotFound:
+                if member.key == row.key:
+                    raise
+        return removed
+
+    async def _tree(self, root: Instance) -> list[Instance]:
+        """An instance and all that descends from it, parents before their children."""
+        tree, index = [root], 0
+        while index < len(tree):
+            tree.extend(await self._reads.children(tree[index].key))
+            index += 1
+        return tree
+
+    async def _call(self, instance_id: str, message: object) -> Any:
+        if self._closed:
+            raise NodeStopping("this node is shutting down and takes no more requests")
+        return await self._router.call(ActorRef(m.WORKFLOW, instance_id), message)
+
+    # ---- read
+
+    async def get(self, instance_id: str) -> WorkflowView:
+        """What is known of an instance. Raises `InstanceNotFound`."""
+        found = await self._reads.get(instance_id)
+        if found is None:
+            raise InstanceNotFound(instance_id)
+        row, blob = found
+        return WorkflowView(row, None if blob is None else _input_of(blob))
+
+    async def wait(
+        self, instance_id: str, *, until: Iterable[h.Status] = FINISHED, timeout: float
+    ) -> WorkflowView:
+        """Wait until the status is one of `until`, at most `timeout` seconds; then what is so then.
+
+        Raises `InstanceNotFound`, also if the instance is purged meanwhile.
+        """
+        wanted = frozenset(until)
+        with self._watchers.watching(instance_id) as watcher:
+            view = await self.get(instance_id)
+            if view.row.status in wanted:
+                return view
+            try:
+                async with asyncio.timeout(timeout):
+                    while True:
+                        seen = await watcher.next()
+                        if seen is None:
+                            raise InstanceNotFound(instance_id)
+                        if seen.status in wanted:
+                            if seen.execution == view.row.execution:
+                                return WorkflowView(seen, view.input)
+                            return await self.get(instance_id)
+            except TimeoutError:
+                return await self.get(instance_id)
+
+    async def page(self, query: ListQuery) -> Page:
+        """Instances in the order of their creation."""
+        return await self._reads.page(query)
+
+    async def counts(self, query: ListQuery) -> dict[h.Status, int]:
+        """How many instances match, by status."""
+        return await self._reads.counts(query)
+
+    async def history(self, instance_id: str) -> tuple[Instance, list[h.Turn]]:
+        """The turns of an instance's current run. Raises `InstanceNotFound` and `CorruptHistory`."""
+        found = await self._reads.history(instance_id)
+        if found is None:
+            raise InstanceNotFound(instance_id)
+        row, blobs = found
+        return row, [decode_turn(blob) for blob in blobs]
+
+
+def _input_of(blob: bytes) -> str | None:
+    for event in decode_turn(blob).incoming:
+        if isinstance(event, h.ExecutionStarted):
+            return event.input
+    return None

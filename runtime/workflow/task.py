@@ -1,0 +1,88 @@
+"""What a workflow waits for: tasks, and how they combine. A value module.
+
+A task is an `asyncio.Future` on the workflow's own loop, with the names that Dapr's SDK gives the
+same things; so `yield task`, `await task`, `asyncio.gather` and `TaskGroup` all work on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Task(asyncio.Future[T]):
+    """The outcome of a durable operation: an activity, a timer, a child workflow or an event."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has an outcome, good or bad."""
+        return self.done()
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether its outcome is an error."""
+        return self.done() and (self.cancelled() or self.exception() is not None)
+
+    def get_result(self) -> T:
+        """The result. Raises the task's error, or `asyncio.InvalidStateError` if it is not complete."""
+        return self.result()
+
+    def get_exception(self) -> BaseException:
+        """The error of a failed task. Raises `ValueError` if it has not failed."""
+        error = self.exception() if self.done() else None
+        if error is None:
+            raise ValueError("the task has not failed")
+        return error
+
+
+def when_all(tasks: Iterable[asyncio.Future[Any]]) -> Task[list[Any]]:
+    """A task with the results of all `tasks`, in their order; it fails with the first failure."""
+    waited = list(tasks)
+    combined: Task[list[Any]] = Task(loop=_loop_of(waited, "when_all"))
+    missing = len(waited)
+    if not waited:
+        combined.set_result([])
+
+    def completed(task: asyncio.Future[Any]) -> None:
+        nonlocal missing
+        missing -= 1
+        if combined.done():
+            return
+        if task.cancelled():
+            combined.cancel()
+        elif (error := task.exception()) is not None:
+            combined.set_exception(error)
+        elif missing == 0:
+            combined.set_result([each.result() for each in waited])
+
+    for task in waited:
+        task.add_done_callback(completed)
+    return combined
+
+
+def when_any(tasks: Iterable[asyncio.Future[Any]]) -> Task[asyncio.Future[Any]]:
+    """A task whose result is the first of `tasks` to complete, well or badly."""
+    waited = list(tasks)
+    if not waited:
+        raise ValueError("when_any needs at least one task: nothing else could ever complete it")
+    winner: Task[asyncio.Future[Any]] = Task(loop=_loop_of(waited, "when_any"))
+
+    def completed(task: asyncio.Future[Any]) -> None:
+        if not winner.done():
+            winner.set_result(task)
+
+    for task in waited:
+        task.add_done_callback(completed)
+    return winner
+
+
+def _loop_of(tasks: list[asyncio.Future[Any]], what: str) -> asyncio.AbstractEventLoop:
+    for task in tasks:
+        if not isinstance(task, asyncio.Future):
+            raise TypeError(
+                f"{what} takes tasks such as ctx.call_activity(…) returns, not {type(task).__name__}"
+            )
+    return tasks[0].get_loop() if tasks else asyncio.get_running_loop()

@@ -1,0 +1,105 @@
+"""What gathers while a turn is being decided, and how it becomes a unit of work. A value module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from perdure.actors.identity import ActorRef
+from perdure.actors.messages import Delivery
+from perdure.actors.unit_of_work import Decision, Outgoing, UnitOfWork
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.records import Instance, WorkflowChange
+
+
+def timer_name(execution: int, task_id: int) -> str:
+    """The name of the reminder behind a timer."""
+    return f"{execution}:{task_id}"
+
+
+def timer_of(name: str) -> tuple[int, int]:
+    """(execution number, task id) of a timer's reminder."""
+    execution, _, task_id = name.partition(":")
+    return int(execution), int(task_id)
+
+
+class TurnDraft:
+    """One turn in the making. Nothing in it has happened yet."""
+
+    def __init__(self, ref: ActorRef, slot: int, epoch: int, at_us: int) -> None:
+        self.decision = Decision()
+        self.at_us = at_us
+        self.incoming: list[h.Incoming] = []
+        self.outgoing: list[h.Outgoing] = []
+        self.consumed: dict[str, None] = {}
+        self.runs = 0
+        """Runs that continue-as-new has opened in this turn."""
+        self.is_over = False
+        """The instance has come to its end in this turn."""
+        self.is_open = False
+        """The code has been told the time of this turn."""
+        self.is_new_run = False
+        self.ends_here = False
+        """No further message may be taken in this turn."""
+        self.touched = False
+        """The instance's row has changed apart from its history."""
+        self.is_deleted = False
+        self._unit = UnitOfWork(ref, slot, epoch, 0)
+
+    def reply(self, delivery: Delivery, answer: object) -> None:
+        """Answer a call after the commit; a tell has nobody to answer."""
+        if delivery.reply is not None:
+            self.decision.replies.append((delivery.reply, answer))
+
+    def give_back(self, delivery: Delivery) -> None:
+        """The message is not taken in this turn after all."""
+        if delivery.message_id is not None:
+            self.consumed.pop(delivery.message_id, None)
+
+    def send(self, target: ActorRef, message_id: str, message: m.DurableMessage) -> None:
+        """A durable message to another workflow, or to the same one."""
+        self._unit.outbox.append(Outgoing(target, message_id, m.encode(message), message))
+
+    def tell_parent(
+        self,
+        parent: h.Parent,
+        event: h.ChildWorkflowInstanceCompleted | h.ChildWorkflowInstanceFailed,
+    ) -> None:
+        """The end of a child, or its refusal, to the workflow that called it."""
+        self.send(
+            ActorRef(m.WORKFLOW, parent.instance_id),
+            f"child:{parent.execution}:{parent.task_id}",
+            m.Completion(parent.execution, event),
+        )
+
+    def set_timer(self, execution: int, task_id: int, due_us: int) -> None:
+        self._unit.reminders_set.append((timer_name(execution, task_id), due_us))
+
+    def clear_timers(self, execution: int, task_ids: Iterable[int]) -> None:
+        self._unit.reminders_cleared.extend(timer_name(execution, task) for task in task_ids)
+
+    def clear_reminder(self, name: str) -> None:
+        self._unit.reminders_cleared.append(name)
+
+    def begin_again(self) -> None:
+        """Drop what the run before had caused in this turn: its history goes with it."""
+        self.incoming.clear()
+        self.outgoing.clear()
+        self._unit.reminders_set.clear()
+        self.is_open = False
+        self.is_new_run = True
+
+    def conclude(self, row: Instance | None, change: WorkflowChange | None) -> None:
+        """Make the unit of work, if there is anything to write."""
+        unit = self._unit
+        unit.consumed = list(self.consumed)
+        unit.change = change
+        if row is not None:
+            unit.key = row.key
+        if change is not None:
+            unit.size = 0 if change.turn is None else len(change.turn)
+            if not self.is_deleted:
+                self.decision.announcement = row
+        elif not (unit.consumed or unit.outbox or unit.reminders_cleared):
+            return
+        self.decision.unit = unit

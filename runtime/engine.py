@@ -76,6 +76,7 @@ class Engine:
         self._seams = seams
         self._config = config
         self._stop = asyncio.Event()
+        self._has_joined = False
         self.started = asyncio.Event()
 
     def stop(self) -> None:
@@ -83,14 +84,15 @@ class Engine:
         self._stop.set()
 
     async def run(self) -> None:
-        """Work until stopped. Raises what made it impossible to go on."""
-        await self._join()
+        """Work until stopped; joins first, if `join` has not been called. Raises what went wrong."""
+        if not self._has_joined:
+            await self.join()
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [group.create_task(self._or_fail(work)) for work in self._work()]
                 committing = group.create_task(self.committer.run())
                 self.started.set()
-                await self._until_stopped()
+                await self._stop.wait()
                 await self._drain()
                 for worker in workers:
                     worker.cancel()
@@ -104,7 +106,8 @@ class Engine:
 
     # ---- start
 
-    async def _join(self) -> None:
+    async def join(self) -> None:
+        """Become a member of the cluster. Raises `ClusterOccupied`, `NodeIdTaken`, `Retryable`."""
         seams, config = self._seams, self._config
         store, env = seams.store, seams.env
         joined = await store.join(seams.identity, config.slots, seams.is_alive)
@@ -135,6 +138,7 @@ class Engine:
         self.router.serve(ACTIVITY, self.activities)
         self.host.connect(self.router, self.watchers.announce)
         self.service = WorkflowService(self.router, store, self.watchers, env)
+        self._has_joined = True
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
         return [
@@ -152,9 +156,6 @@ class Engine:
         raise AssertionError(f"{work!r} has ended")
 
     # ---- end
-
-    async def _until_stopped(self) -> None:
-        await self._stop.wait()
 
     async def _drain(self) -> None:
         """Let what runs come to an end, and have it all written."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
-_OWN = os.path.dirname(__file__) + os.sep
-_ASYNCIO = f"{os.sep}asyncio{os.sep}"
+_OURS = tuple(
+    os.path.dirname(os.path.abspath(path)) + os.sep
+    for path in (asyncio.__file__, os.path.dirname(__file__))
+)
+
+
+def is_engine_code(filename: str) -> bool:
+    """Whether a file is asyncio's or the runtime's own."""
+    return filename.startswith(_OURS)
 
 
 def source_line() -> str:
@@ -14,7 +22,7 @@ def source_line() -> str:
     frame = sys._getframe(1)
     while True:
         name = frame.f_code.co_filename
-        if not name.startswith(_OWN) and _ASYNCIO not in name:
+        if not name.startswith(_OURS):
             return f"{name.rpartition(os.sep)[2]}:{frame.f_lineno}"
         if frame.f_back is None:
             return ""

@@ -1,0 +1,130 @@
+"""What the HTTP API needs from the node that it belongs to. A value module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from perdure.runtime.workflow.history import Status, Turn
+from perdure.runtime.workflow.records import Instance, ListQuery, Page
+
+
+class View(Protocol):
+    """An instance and its input (JSON text)."""
+
+    @property
+    def row(self) -> Instance: ...
+
+    @property
+    def input(self) -> str | None: ...
+
+
+class Workflows(Protocol):
+    """The management functions. Mutating ones return once their effect is durable.
+
+    They raise the errors of `perdure.runtime.workflow.errors` and the retryable ones of
+    `perdure.actors.errors`; they do not validate ids.
+    """
+
+    async def start(
+        self,
+        name: str,
+        input: str | None = None,
+        *,
+        instance_id: str | None = None,
+        start_at_us: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> str: ...
+
+    async def get(self, instance_id: str) -> View: ...
+
+    async def raise_event(
+        self,
+        instance_id: str,
+        event_name: str,
+        data: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None: ...
+
+    async def suspend(self, instance_id: str) -> None: ...
+
+    async def resume(self, instance_id: str) -> None: ...
+
+    async def terminate(
+        self, instance_id: str, output: str | None = None, *, recursive: bool = True
+    ) -> None: ...
+
+    async def purge(
+        self, instance_id: str, *, recursive: bool = True, force: bool = False
+    ) -> int: ...
+
+    async def page(self, query: ListQuery) -> Page: ...
+
+    async def counts(self, query: ListQuery) -> dict[Status, int]: ...
+
+    async def history(self, instance_id: str) -> tuple[Instance, Sequence[Turn]]: ...
+
+    async def wait(
+        self,
+        instance_id: str,
+        *,
+        until: frozenset[Status],
+        timeout: float,  # noqa: ASYNC109 (not a deadline of the call: the answer is the view then)
+    ) -> View: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """The settings of the HTTP API of one node."""
+
+    app_id: str
+    version: str
+    """Version of the perdure package."""
+    host: str = "127.0.0.1"
+    port: int = 3500
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Accepted API tokens; two at once allow a rotation. None: no token is asked for."""
+    allowed_hosts: frozenset[str] = frozenset()
+    """Further names that a `Host` header may carry while the node listens on loopback."""
+    body_bytes_max: int = 4 << 20
+    body_seconds_max: float = 30.0
+    """How long a client may take to send a body."""
+    idle_seconds_max: float = 75.0
+    """How long a connection may take to send the next whole request head."""
+    drain_seconds: float = 5.0
+    """How long requests under way may take to finish when the server stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """What a node tells about itself."""
+
+    node_id: str
+    unready: tuple[str, ...] = ()
+    """The parts that are not ready to work; `app` is the user's code, all others are our own."""
+    hosts_app: bool = True
+    activations: Mapping[str, int] = field(default_factory=dict)
+    """Live activations by actor type; a hosted type without any counts zero."""
+    store: str = ""
+    """Where the data is, fit to be shown: without a password."""
+    durability: str = ""
+    sqlite_version: str = ""
+    degraded: str | None = None
+    """Why nothing can be written at present."""
+    stopping: bool = False
+
+
+class ApiNode(Protocol):
+    """The node as its HTTP API sees it."""
+
+    @property
+    def service(self) -> Workflows: ...
+
+    @property
+    def api_config(self) -> ApiConfig: ...
+
+    def status(self) -> NodeStatus: ...
+
+    def request_shutdown(self, *, force: bool = False) -> None: ...

@@ -1,0 +1,47 @@
+"""The exit codes of the command line, and which error means which. A value module."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from perdure.actors.errors import PerdureError, Retryable, StoreDamaged
+from perdure.runtime.remote.errors import WorkflowNotFound
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    UNREACHABLE = 5
+    TIMEOUT = 6
+    STORE_DAMAGED = 70
+    INTERRUPTED = 130
+
+
+EPILOG = """\b
+Exit codes:
+  0    done
+  1    the workflow failed or was terminated (run --wait, wait); the app or node failed (serve)
+  2    wrong usage, setting or APP
+  3    no such workflow instance
+  4    refused by the node; or (serve) the database cannot be used, or another node has it
+  5    the node cannot be reached, or cannot work at present; try again
+  6    the workflow has not ended within --timeout
+  70   the database is damaged, or of a newer release
+  130  interrupted (143: by SIGTERM)
+"""
+
+
+def code_of(error: PerdureError) -> ExitCode:
+    """The exit code for an error that the user can do something about."""
+    match error:
+        case WorkflowNotFound():
+            return ExitCode.NOT_FOUND
+        case StoreDamaged():
+            return ExitCode.STORE_DAMAGED
+        case Retryable():
+            return ExitCode.UNREACHABLE
+        case _:
+            return ExitCode.REFUSED

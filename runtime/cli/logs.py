@@ -1,0 +1,50 @@
+"""Log lines for people, on stderr: time, level, message, fields. An edge module."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
+"""Attributes that every record has; `event` is the message once more, for machines."""
+_CHATTY = ("asyncio", "aiohttp", "aiosqlite")
+
+
+class LineFormatter(logging.Formatter):
+    """`12:00:03.123 INFO    workflow completed instance_id=o1`, with control characters visible."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = f"{self.formatTime(record, '%H:%M:%S')}.{int(record.msecs):03d}"
+        parts = [when, f"{record.levelname:<7}", _visible(record.getMessage())]
+        if not record.name.startswith("perdure"):
+            parts.insert(2, f"{record.name}:")
+        parts += [
+            f"{name}={_field(value)}"
+            for name, value in vars(record).items()
+            if name not in _STANDARD
+        ]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def set_up(level: str) -> None:
+    """Send the logs of this process to stderr, once. The user's own loggers included."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _field(value: object) -> str:
+    text = _visible(str(value))
+    return f'"{text}"' if " " in text or not text else text
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,133 @@
+"""Runs a node until it is told to stop, in the foreground of a terminal. An edge module."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from perdure.actors.errors import PerdureError
+from perdure.runtime.cli import logs
+from perdure.runtime.cli.exits import ExitCode, code_of
+from perdure.runtime.cli.load import LoadError, load_app
+from perdure.runtime.config import ConfigError, NodeConfig, load
+from perdure.runtime.node import Node
+from perdure.runtime.workflow.registry import Registry
+
+_DEFAULT_CONFIG = Path("perdure.toml")
+
+
+def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvloop: bool) -> int:
+    """Serve APP; returns the exit code. Everything that is said goes to stderr."""
+    try:
+        config = load(flags, toml_path=config_path or _default_config())
+        logs.set_up(config.log_level)
+        registry = load_app(app)
+        with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
+            runner.run(_serve(registry, config))
+    except ConfigError as error:
+        return _told(str(error), ExitCode.USAGE)
+    except LoadError as error:
+        return _told(str(error), error.exit_code)
+    except (PerdureError, OSError, BaseExceptionGroup) as error:
+        return _ended(error, config)
+    return ExitCode.OK
+
+
+async def _serve(registry: Registry, config: NodeConfig) -> None:
+    node = Node(registry, config=config, http=True)
+    stop = _Stop(node, config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.signalled, number)
+    async with node:
+        workflows = sum(1 for _ in registry.workflows())
+        activities = sum(1 for _ in registry.activities())
+        _say(
+            f"ready on {node.url}, store {config.store} ({config.durability}), "
+            f"{_counted(workflows, 'workflow')}, {_counted(activities, 'activity')}"
+        )
+        await node.run_until_stopped()
+    _say("stopped")
+
+
+class _Stop:
+    """What a signal does: the first asks the node to drain, the second ends the process."""
+
+    def __init__(self, node: Node, config: NodeConfig) -> None:
+        self._node = node
+        self._drain_seconds = config.drain_seconds
+        self._asked = False
+
+    def signalled(self, number: int) -> None:
+        if self._asked:
+            _say("stopped at once; nothing that was acknowledged is lost")
+            # Not `sys.exit`: that would wait for the threads of activities that still run.
+            os._exit(128 + number)
+        self._asked = True
+        _say(
+            f"stopping: running activities get {self._drain_seconds:g} seconds; "
+            "once more ends it at once"
+        )
+        self._node.request_shutdown()
+
+
+def _ended(error: BaseException, config: NodeConfig) -> int:
+    """Say what ended the node, if the user can do something about it. A bug keeps its traceback."""
+    first = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if isinstance(first, OSError) and first.errno in (errno.EADDRINUSE, errno.EACCES):
+        return _told(_not_listening(first, config), ExitCode.FAILED)
+    if isinstance(first, OSError) and first.errno == errno.EADDRNOTAVAIL:
+        return _told(f"{config.host} is not an address of this machine (--host)", ExitCode.USAGE)
+    if isinstance(first, PerdureError):
+        return _told(str(first), code_of(first))
+    raise error
+
+
+def _not_listening(error: OSError, config: NodeConfig) -> str:
+    where = f"port {config.port} on {config.host}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{where} is in use by another process; choose another with --port, "
+            "or --port 0 for any free one"
+        )
+    return f"this user may not listen on {where}; choose a port above 1023 with --port"
+
+
+def _default_config() -> Path | None:
+    return _DEFAULT_CONFIG if _DEFAULT_CONFIG.is_file() else None
+
+
+def _loop_factory(use_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not use_uvloop:
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _counted(number: int, what: str) -> str:
+    if number == 1:
+        return f"1 {what}"
+    return f"{number} {what[:-1]}ies" if what.endswith("y") else f"{number} {what}s"
+
+
+def _told(message: str, code: ExitCode) -> int:
+    _say(message)
+    return code
+
+
+def _say(message: str) -> None:
+    click.echo(f"perdure: {message}", file=sys.stderr)

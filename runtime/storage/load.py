@@ -1,0 +1,70 @@
+"""Reads actors whole. Plain functions of a connection; an edge module."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from perdure.actors.identity import ActorRef
+from perdure.actors.ports import InboxRow, Snapshot
+from perdure.runtime.storage.rows import COLUMNS, body_checksum, instance_of
+from perdure.runtime.workflow.history import TERMINAL
+from perdure.runtime.workflow.messages import WORKFLOW
+from perdure.runtime.workflow.records import Instance, StoredWorkflow
+
+_ROW = f"SELECT {COLUMNS} FROM workflows AS w WHERE w.app_id = ? AND w.instance_id = ?"
+_HISTORY = "SELECT seq, turn FROM history WHERE key = ? AND execution = ? ORDER BY seq"
+_INBOX = (
+    "SELECT message_id, body, checksum FROM inbox "
+    "WHERE app_id = ? AND type = ? AND id = ? ORDER BY n"
+)
+_TERMINAL = ", ".join(str(int(status)) for status in sorted(TERMINAL))
+_OPEN_CHILD = f"""
+WITH RECURSIVE family (key) AS (
+    SELECT :key
+    UNION
+    SELECT w.key FROM family JOIN workflows AS w ON w.parent_key = family.key
+)
+SELECT w.instance_id FROM family JOIN workflows AS w ON w.key = family.key
+WHERE w.key <> :key AND w.status NOT IN ({_TERMINAL}) LIMIT 1
+"""
+
+
+def load(connection: sqlite3.Connection, app_id: str, refs: Sequence[ActorRef]) -> list[Snapshot]:
+    """The actors in the order of `refs`."""
+    return [
+        Snapshot(ref, _state(connection, app_id, ref), _inbox(connection, app_id, ref))
+        for ref in refs
+    ]
+
+
+def find(connection: sqlite3.Connection, app_id: str, instance_id: str) -> Instance | None:
+    """The row of one instance."""
+    found = connection.execute(_ROW, (app_id, instance_id)).fetchone()
+    return None if found is None else instance_of(found)
+
+
+def history_of(connection: sqlite3.Connection, row: Instance) -> list[tuple[int, bytes]]:
+    """The history rows of an instance's current run, with their numbers."""
+    return connection.execute(_HISTORY, (row.key, row.execution)).fetchall()
+
+
+def _state(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> StoredWorkflow | None:
+    if ref.type != WORKFLOW:
+        return None
+    row = find(connection, app_id, ref.id)
+    if row is None:
+        return None
+    if row.status not in TERMINAL:
+        return StoredWorkflow(row, history_of(connection, row))
+    found = connection.execute(_OPEN_CHILD, {"key": row.key}).fetchone()
+    return StoredWorkflow(row, open_child=None if found is None else found[0])
+
+
+def _inbox(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> list[InboxRow]:
+    return [
+        # A damaged body is given as an empty one, which no actor type can decode: it is then dealt
+        # with as every undecodable message is.
+        InboxRow(message_id, body if body_checksum(body) == checksum else b"")
+        for message_id, body, checksum in connection.execute(_INBOX, (app_id, *ref))
+    ]

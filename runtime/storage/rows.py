@@ -1,0 +1,180 @@
+"""One row of `workflows`: its columns, its checksums, the instance that it is. A value module.
+
+SQLite does not notice a flipped bit in a value. Two checksums do, one over what is fixed for a run
+and one over what each turn writes, so that a damaged row stalls its instance and never shows wrong
+data.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, TypeAlias
+
+import msgspec
+
+from perdure.actors.errors import Fault
+from perdure.runtime.workflow.codec import decode_failure, encode_failure
+from perdure.runtime.workflow.history import Failure, Status
+from perdure.runtime.workflow.records import Instance
+
+Row: TypeAlias = tuple[Any, ...]
+
+_RUN = ("key", "instance_id", "slot", "name", "created_us", "execution")
+_RUN_OPTIONAL = (
+    "version",
+    "start_request",
+    "parent_key",
+    "parent_id",
+    "parent_execution",
+    "parent_task",
+)
+_TURN = ("status", "updated_us", "next_seq", "has_work")
+_TURN_OPTIONAL = ("custom_status", "output", "failure", "stalled")
+
+COLUMNS = ", ".join(
+    f"w.{column}"
+    for column in (
+        *_RUN,
+        *_RUN_OPTIONAL,
+        *_TURN,
+        *_TURN_OPTIONAL,
+        "run_checksum",
+        "turn_checksum",
+        "attempts",
+    )
+)
+"""What to select from `workflows AS w` for `instance_of`."""
+
+_RUN_END = len(_RUN) + len(_RUN_OPTIONAL)
+_TURN_END = _RUN_END + len(_TURN) + len(_TURN_OPTIONAL)
+_NO_RUN_OPTIONAL = (None,) * len(_RUN_OPTIONAL)
+_NO_TURN_OPTIONAL = (None,) * len(_TURN_OPTIONAL)
+
+# Unlike a `msgpack.Packer` this has no buffer of its own, so that any thread may use it.
+_pack = msgspec.msgpack.Encoder().encode
+_crc = zlib.crc32
+
+Shape: TypeAlias = tuple[str, ...]
+"""The optional columns that are not NULL. Binding a NULL costs as much as ten integers, so that
+each shape has a statement of its own; there are few of them in practice."""
+
+_EMPTY: Shape = ()
+
+
+def run_columns(row: Instance) -> tuple[Row, Shape, Row]:
+    """What is fixed for a run: required values and a checksum; the shape; optional values."""
+    required = (row.key, row.instance_id, row.slot, row.name, row.created_us, row.execution)
+    optional = (
+        row.version,
+        row.start_request,
+        row.parent_key,
+        row.parent_id,
+        row.parent_execution,
+        row.parent_task,
+    )
+    checksum = _crc(_pack((required, optional)))
+    if optional == _NO_RUN_OPTIONAL:
+        return (*required, checksum), _EMPTY, ()
+    shape, present = _present(_RUN_OPTIONAL, optional)
+    return (*required, checksum), shape, present
+
+
+def turn_columns(row: Instance) -> tuple[Row, Shape, Row]:
+    """What a turn writes, in the same form; `attempts`, which others count up, is not summed."""
+    # Exact integers: sqlite3 takes a slow path for a bool or an enum.
+    required = (int(row.status), row.updated_us, row.next_seq, 1 if row.has_work else 0)
+    failure = None if row.failure is None else encode_failure(row.failure)
+    optional = (row.custom_status, row.output, failure, row.stalled)
+    checksum = _crc(_pack((row.key, row.execution, required, optional)))
+    if optional == _NO_TURN_OPTIONAL:
+        return (*required, row.attempts, checksum), _EMPTY, ()
+    shape, present = _present(_TURN_OPTIONAL, optional)
+    return (*required, row.attempts, checksum), shape, present
+
+
+RUN_REQUIRED = (*_RUN, "run_checksum")
+TURN_REQUIRED = (*_TURN, "attempts", "turn_checksum")
+
+
+def absent(shape: Shape, *, run: bool) -> Shape:
+    """The optional columns that `shape` leaves out."""
+    columns = _RUN_OPTIONAL + _TURN_OPTIONAL if run else _TURN_OPTIONAL
+    return tuple([column for column in columns if column not in shape])
+
+
+def instance_of(row: Row) -> Instance:
+    """The instance of a row of `COLUMNS`. A damaged one comes out as stalled, with the reason."""
+    run, turn = row[:_RUN_END], row[_RUN_END:_TURN_END]
+    required, optional = run[: len(_RUN)], run[len(_RUN) :]
+    key, instance_id, slot, name, created_us, execution = required
+    version, start_request, parent_key, parent_id, parent_execution, parent_task = optional
+    run_checksum, turn_checksum, attempts = row[_TURN_END:]
+    if _crc(_pack((required, optional))) != run_checksum:
+        return _damaged(row, "what it was started with")
+    state = (key, execution, turn[: len(_TURN)], turn[len(_TURN) :])
+    if _crc(_pack(state)) != turn_checksum:
+        return _damaged(row, "its state")
+    status, updated_us, next_seq, has_work, custom_status, output, failure, stalled = turn
+    return Instance(
+        key=key,
+        instance_id=instance_id,
+        slot=slot,
+        name=name,
+        version=version,
+        status=Status(status),
+        created_us=created_us,
+        updated_us=updated_us,
+        custom_status=custom_status,
+        output=output,
+        failure=None if failure is None else _failure(failure),
+        parent_key=parent_key,
+        parent_id=parent_id,
+        parent_execution=parent_execution,
+        parent_task=parent_task,
+        execution=execution,
+        next_seq=next_seq,
+        has_work=has_work == 1,
+        start_request=start_request,
+        attempts=attempts,
+        stalled=stalled,
+    )
+
+
+def body_checksum(body: bytes) -> int:
+    """The checksum of an inbox row."""
+    return _crc(body)
+
+
+def _present(columns: Shape, values: Row) -> tuple[Shape, Row]:
+    pairs = [pair for pair in zip(columns, values, strict=True) if pair[1] is not None]
+    return tuple([column for column, _ in pairs]), tuple([value for _, value in pairs])
+
+
+def _failure(blob: bytes) -> Failure:
+    try:
+        return decode_failure(blob)
+    except Fault as fault:  # Its checksum is right, so that a later release wrote it.
+        return Failure(type(fault).__name__, str(fault))
+
+
+def _damaged(row: Row, what: str) -> Instance:
+    """As much as identifies the instance, and nothing that could be taken for its result."""
+    values = dict(zip((*_RUN, *_RUN_OPTIONAL, *_TURN), row, strict=False))
+
+    def integer(column: str) -> int:
+        value = values[column]
+        return value if isinstance(value, int) else 0
+
+    return Instance(
+        key=integer("key"),
+        instance_id=str(values["instance_id"]),
+        slot=integer("slot"),
+        name=str(values["name"]),
+        status=Status.STALLED,
+        created_us=integer("created_us"),
+        updated_us=integer("updated_us"),
+        execution=integer("execution"),
+        next_seq=integer("next_seq"),
+        stalled=f"the row of this instance is damaged ({what} does not match its checksum); "
+        "restore a backup of the database, or purge the instance",
+    )

@@ -1,0 +1,70 @@
+"""Finds what recovery has to look at. Plain functions of a connection; an edge module.
+
+Each page is one read transaction, so that no scan holds a snapshot for long: an old snapshot keeps
+the write-ahead log from being reused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from perdure.actors.identity import ActorRef
+from perdure.actors.ports import DueReminder
+from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.messages import WORKFLOW
+
+_STALLED_STATUS = int(Status.STALLED)
+# A partial index is used only where its condition is spelled out, hence no parameters here.
+_WORK = (
+    "SELECT key, instance_id FROM workflows WHERE app_id = ? AND key > ? "
+    f"AND has_work = 1 AND status <> {_STALLED_STATUS} ORDER BY key LIMIT ?"
+)
+_STALLED = (
+    "SELECT key, instance_id FROM workflows WHERE app_id = ? AND key > ? "
+    f"AND status = {_STALLED_STATUS} ORDER BY key LIMIT ?"
+)
+_INBOX = "SELECT n, type, id FROM inbox WHERE app_id = ? AND n > ? ORDER BY n LIMIT ?"
+_REMINDERS = (
+    "SELECT w.instance_id, r.name, r.due_us "
+    "FROM reminders AS r JOIN workflows AS w ON w.key = r.key "
+    "WHERE r.due_us < ? AND w.app_id = ? ORDER BY r.due_us, r.key, r.name LIMIT ?"
+)
+
+Found = tuple[Sequence[ActorRef], int]
+
+
+def work(connection: sqlite3.Connection, app_id: str, after: int, limit: int) -> Found:
+    """Instances with unfinished work, by key. Stalled ones are not polled: see `stalled`."""
+    rows = connection.execute(_WORK, (app_id, after, limit)).fetchall()
+    return _workflows(rows, limit)
+
+
+def stalled(connection: sqlite3.Connection, app_id: str, after: int, limit: int) -> Found:
+    """Instances that wait for other code, by key."""
+    rows = connection.execute(_STALLED, (app_id, after, limit)).fetchall()
+    return _workflows(rows, limit)
+
+
+def inbox(connection: sqlite3.Connection, app_id: str, after: int, limit: int) -> Found:
+    """Actors with unread messages, by the number of the message; each once to a page."""
+    rows = connection.execute(_INBOX, (app_id, after, limit)).fetchall()
+    refs = dict.fromkeys([ActorRef(type_, id_) for _, type_, id_ in rows])
+    return list(refs), _next([n for n, _, _ in rows], limit)
+
+
+def reminders(
+    connection: sqlite3.Connection, app_id: str, before_us: int, limit: int
+) -> list[DueReminder]:
+    """Wake-ups that fall due before `before_us`, earliest first."""
+    rows = connection.execute(_REMINDERS, (before_us, app_id, limit))
+    return [DueReminder(ActorRef(WORKFLOW, id_), name, due_us) for id_, name, due_us in rows]
+
+
+def _workflows(rows: Sequence[tuple[int, str]], limit: int) -> Found:
+    refs = [ActorRef(WORKFLOW, instance_id) for _, instance_id in rows]
+    return refs, _next([key for key, _ in rows], limit)
+
+
+def _next(keys: Sequence[int], limit: int) -> int:
+    return keys[-1] if len(keys) == limit else -1

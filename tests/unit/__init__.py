@@ -1,0 +1,1 @@
+"""Value modules: tables of cases, and laws checked by hypothesis."""

@@ -1,0 +1,165 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.runtime.config import ConfigError, Durability, NodeConfig, load
+
+
+def test_the_defaults_go_together() -> None:
+    config = load({}, {})
+    assert config == NodeConfig()
+    assert (config.host, config.port, config.store) == ("127.0.0.1", 3500, Path("perdure.db"))
+    assert config.heartbeat_seconds * 4 <= config.lease_seconds
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "perdure.toml"
+    file.write_text('port = 1\nslots = 1\nlease_seconds = "3s"\nstore = "file.db"\n')
+    env = {"PERDURE_PORT": "2", "PERDURE_SLOTS": "2", "HOME": "/", "PERDURE_HOST": " "}
+    config = load({"port": 3, "slots": None}, env, file)
+    assert (config.port, config.slots, config.lease_seconds) == (3, 2, 3.0)
+    assert (config.store, config.host) == (Path("file.db"), "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("lease_seconds", "5", 5.0),
+        ("lease_seconds", "5s", 5.0),
+        ("idle_seconds", "500ms", 0.5),
+        ("idle_seconds", "1h30m", 5400.0),
+        ("drain_seconds", "0", 0.0),
+        ("batch_bytes", "4194304", 4 << 20),
+        ("batch_bytes", "4MiB", 4 << 20),
+        ("batch_bytes", "1.5 kib", 1536),
+        ("history_bytes_max", "2GB", 2 * 10**9),
+        ("mailbox_limit", "1_000", 1000),
+        ("insecure", "yes", True),
+        ("insecure", "FALSE", False),
+        ("durability", "NORMAL", Durability.NORMAL),
+        ("store", "/data/x.db", Path("/data/x.db")),
+        ("app_id", "shop", "shop"),
+    ],
+)
+def test_text_is_read_in_the_unit_of_its_setting(name: str, text: str, value: Any) -> None:
+    assert getattr(load({name: text}, {}), name) == value
+    assert getattr(load({}, {f"PERDURE_{name.upper()}": text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"PERDURE_PORT": "http"}, "PERDURE_PORT: expected a whole number, found 'http'"),
+        ({"PERDURE_LEASE_SECONDS": "5 parsecs"}, "PERDURE_LEASE_SECONDS: expected a duration"),
+        ({"PERDURE_LEASE_SECONDS": "m5s"}, "expected a duration like 5, 5s"),
+        ({"PERDURE_BATCH_BYTES": "4M"}, "expected a size like 4194304, 4MiB or 4MB, found '4M'"),
+        ({"PERDURE_INSECURE": "maybe"}, "expected true or false, found 'maybe'"),
+        ({"PERDURE_DURABILITY": "some"}, "expected full or normal, found 'some'"),
+        ({"PERDURE_PROT": "1"}, "PERDURE_PROT is not a setting; did you mean PERDURE_PORT?"),
+        ({"PERDURE_XYZZY": "1"}, "PERDURE_XYZZY is not a setting; the settings are app_id, host"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(env: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({}, env)
+    assert message in str(caught.value)
+
+
+def test_the_address_that_clients_use_is_no_setting_of_the_node() -> None:
+    assert load({}, {"PERDURE_URL": "http://elsewhere"}) == NodeConfig()
+
+
+def test_the_token_may_come_by_daprs_variable_and_is_not_shown() -> None:
+    assert load({}, {"DAPR_API_TOKEN": "d"}).api_token == "d"
+    config = load({}, {"DAPR_API_TOKEN": "d", "PERDURE_API_TOKEN": "s3cret"})
+    assert config.api_token == "s3cret"
+    assert "s3cret" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port = 'x", "is not valid TOML"),
+        ("prot = 1", "perdure.toml: prot is not a setting; did you mean port?"),
+        ("[node]\nport = 1", "settings stand at the top level, found the table [node]"),
+        ("port = 1.5", "port must be of type int, found 1.5"),
+        ("lease_seconds = '?'", "perdure.toml: lease_seconds: expected a duration"),
+    ],
+)
+def test_a_faulty_file_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "perdure.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load({}, {}, file)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.toml: No such file"):
+        load({}, {}, tmp_path / "none.toml")
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="--live-actor-max is not a setting; did you mean --live-actors-max"
+    ):
+        load({"live_actor_max": 1}, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"port": "3500"}, "port must be of type int, found '3500'"),
+        ({"port": True}, "port must be of type int, found True"),
+        ({"port": -1}, "port must not be negative, found -1"),
+        ({"port": 70_000}, "port must be at most 65535"),
+        ({"slots": 0}, "slots must be above 0, found 0"),
+        ({"slots": 70_000}, "slots must be at most 65536"),
+        ({"lease_seconds": float("nan")}, "lease_seconds must be a finite number"),
+        ({"drain_seconds": -1.0}, "drain_seconds must not be negative"),
+        ({"app_id": "a b"}, "app_id must be 1 to 64 letters"),
+        ({"app_id": ""}, "app_id must be 1 to 64 letters"),
+        ({"log_level": "loud"}, "log_level must be one of debug, info"),
+        ({"lease_seconds": 0.5}, "block_warn_seconds (0.5) must be below lease_seconds (0.5)"),
+        (
+            {"custom_status_bytes_max": 3 << 20},
+            "custom_status_bytes_max (3145728) must not be above payload_bytes_max (2097152)",
+        ),
+        ({"payload_bytes_max": 5 << 20}, "must not be above max_body_bytes (4194304)"),
+        (
+            {"history_bytes_max": 1 << 20},
+            "payload_bytes_max (2097152) must not be above history_bytes_max (1048576)",
+        ),
+        (
+            {"history_events_max": 5},
+            "history_events_warn (10000) must not be above history_events_max (5)",
+        ),
+        ({"mailbox_limit": 30_000}, "mailbox_limit (30000) must not be above calls_max (20000)"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        NodeConfig(**settings)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+def test_other_machines_are_let_in_only_with_a_token_or_on_request(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"can be reached from other machines.*PERDURE_API_TOKEN"):
+        NodeConfig(host=host)
+    NodeConfig(host=host, api_token="t")
+    NodeConfig(host=host, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
+def test_this_machine_needs_no_token(host: str) -> None:
+    assert NodeConfig(host=host).host == host
+
+
+def test_a_config_does_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        NodeConfig().port = 1  # type: ignore[misc]

@@ -1,8 +1,8 @@
 """Group commit: the units of work of many turns in one transaction. An owner module.
 
 While one transaction is being written the next batch gathers, so that a busy node pays for one
-fsync per batch and an idle one waits for nobody. INVARIANT: `done` of a unit is called exactly once,
-and with None only if the unit is durable.
+fsync per batch and an idle one waits for nobody. INVARIANT: `done` of a unit is called exactly
+once, and with None only if the unit is durable.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `deliver` puts a message into a mailbox; everything after it happens here: load, turn, commit, act.
 Turns are synchronous, so one pump runs them one after the other and thousands of activations need
-no task of their own. INVARIANT: an activation has at most one turn between decide and commit; nothing
-that a turn decided is seen by anyone before its commit succeeded.
+no task of their own. INVARIANT: an activation has at most one turn between decide and commit;
+nothing that a turn decided is seen by anyone before its commit succeeded.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class ActorHost:
         self._ready: deque[Activation] = deque()
         self._pump_scheduled = False
         self._calls = 0
+        self._busy = 0
+        self._less_busy = asyncio.Event()
         self._turn_name = ""
         self._failed: asyncio.Future[None] | None = None
         self._stopping = False
@@ -103,7 +105,8 @@ class ActorHost:
     def deliver(self, ref: ActorRef, delivery: Delivery) -> None:
         """Put a message into the mailbox of a local actor, activating it if need be.
 
-        Raises `MailboxFull`, `NodeStopping`, `NotOwner` or `ActorTypeUnknown`; then nothing was queued.
+        Raises `MailboxFull`, `NodeStopping`, `NotOwner` or `ActorTypeUnknown`; then nothing was
+        queued.
         """
         activation = self._activations.get(ref)
         if activation is None:
@@ -132,7 +135,7 @@ class ActorHost:
         return ref in self._activations
 
     def release(self, ref: ActorRef) -> bool:
-        """Drop an idle activation, so that the next message loads it afresh. False if it is busy."""
+        """Drop an idle activation, so that the next message loads it afresh; False if busy."""
         activation = self._activations.get(ref)
         if activation is None:
             return True
@@ -143,10 +146,11 @@ class ActorHost:
 
     # ---- life
 
-    @property
-    def busy(self) -> int:
-        """Activations with a turn under way, messages waiting, or a load under way."""
-        return sum(1 for a in self._activations.values() if a.state is not ActivationState.IDLE)
+    async def calm(self, busy_max: int = 0) -> None:
+        """Wait until at most `busy_max` activations load, take a turn or have messages waiting."""
+        while self._busy > busy_max:
+            self._less_busy.clear()
+            await self._less_busy.wait()
 
     @property
     def live(self) -> int:
@@ -154,7 +158,7 @@ class ActorHost:
 
     @property
     def current_turn(self) -> str:
-        """The actor whose turn runs at this moment, for a watchdog in another thread; else empty."""
+        """The actor whose turn runs at this moment, for a watchdog's thread; else empty."""
         return self._turn_name
 
     def stop_taking(self) -> None:
@@ -192,6 +196,7 @@ class ActorHost:
             raise NotOwner(f"{ref} lives on another node")
         activation = Activation(ref, *owned, Mailbox(self._config.mailbox_limit))
         self._activations[ref] = activation
+        self._busy += 1
         if len(self._activations) > self._config.live_actors_max:
             self._make_room()
         self._loader.load(ref, lambda found: self._loaded(activation, found))
@@ -220,11 +225,18 @@ class ActorHost:
                 activation.mailbox.post(delivery, bounded=False)
         for delivery in volatile:
             activation.mailbox.post(delivery, bounded=False)
-        activation.state = ActivationState.IDLE
+        self._rest(activation)
         if len(activation.mailbox):
             self._make_ready(activation)
 
+    def _rest(self, activation: Activation) -> None:
+        activation.state = ActivationState.IDLE
+        self._busy -= 1
+        self._less_busy.set()
+
     def _make_ready(self, activation: Activation) -> None:
+        if activation.state is ActivationState.IDLE:
+            self._busy += 1
         activation.state = ActivationState.READY
         self._ready.append(activation)
         if not self._pump_scheduled:
@@ -246,6 +258,10 @@ class ActorHost:
                 self._discard(activation)
 
     def _discard(self, activation: Activation) -> None:
+        if activation.state is ActivationState.CLOSED:
+            return
+        if activation.state is not ActivationState.IDLE:
+            self._rest(activation)
         activation.state = ActivationState.CLOSED
         if self._activations.get(activation.ref) is activation:
             del self._activations[activation.ref]
@@ -344,12 +360,12 @@ class ActorHost:
         elif decision.passivate:
             self._discard(activation)
         else:
-            activation.state = ActivationState.IDLE
+            self._rest(activation)
 
     # ---- when it goes wrong
 
     def _turn_failed(self, activation: Activation, batch: list[Delivery], error: Exception) -> None:
-        """A turn raised: not the user's workflow (that fails its instance) but something of ours."""
+        """A turn raised: not the user's workflow, which fails its instance, but our code."""
         self._env.log.error(
             "a turn failed; the actor is loaded afresh",
             exc_info=error,

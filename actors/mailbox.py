@@ -10,7 +10,7 @@ from perdure.actors.messages import Delivery
 
 
 class Mailbox:
-    """Owned by one activation. `post` may be called by anyone on the loop, `take` only by the owner.
+    """Owned by one activation. `post` is for anyone on the loop, `take` only for the owner.
 
     A durable message is held at most once, however often it is announced.
     """

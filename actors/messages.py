@@ -60,7 +60,7 @@ WAKE = Wake()
 
 
 class Quarantine:
-    """Told to an actor whose turns keep failing for a reason that is not its user's: stop trying."""
+    """Told to an actor whose turns keep failing for no reason of its user's: stop trying."""
 
     __slots__ = ("reason",)
 

@@ -55,7 +55,8 @@ class InboxRow:
 class Snapshot:
     """What the store knows of an actor, read in one read transaction.
 
-    `state` is in the form that the actor type and the store have agreed on; None if it never existed.
+    `state` is in the form that the actor type and the store have agreed on; None if it never
+    existed.
     """
 
     ref: ActorRef
@@ -83,10 +84,11 @@ class Store(Protocol):
         """Commit many turns in one transaction under `fence`; also counts as the node's heartbeat.
 
         Returns one outcome per unit: None if it is durable, else the error of that unit alone
-        (`TurnConflict`, or the database's own error if that unit cannot be written). With no unit it
-        is a heartbeat. Raises `NodeFenced` if the node is not a member any more (nothing written),
-        `StoreUnavailable` if the database cannot write at present (nothing written),
-        `CommitUnknown` if it cannot be told whether the transaction took effect, and `StoreDamaged`.
+        (`TurnConflict`, or the database's own error if that unit cannot be written). With no unit
+        it is a heartbeat. Raises `NodeFenced` if the node is not a member any more (nothing
+        written), `StoreUnavailable` if the database cannot write at present (nothing written),
+        `CommitUnknown` if it cannot be told whether the transaction took effect, and
+        `StoreDamaged`.
         """
         ...
 
@@ -102,7 +104,7 @@ class Store(Protocol):
         ...
 
     async def scan_stalled(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
-        """Actors that could not go on under the code of former processes; paged like `scan_work`."""
+        """Actors that could not go on under the code of former processes; like `scan_work`."""
         ...
 
     async def scan_inbox(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:

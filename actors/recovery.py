@@ -51,8 +51,7 @@ class Recovery:
     async def _sweep(self, scan: Scan, wake: Callable[[ActorRef], None]) -> None:
         after = 0
         while after >= 0:
-            while self._host.busy > self._config.busy_max:
-                await asyncio.sleep(0.01)
+            await self._host.calm(self._config.busy_max)
             try:
                 found, after = await scan(after, self._config.batch)
                 for ref in found:

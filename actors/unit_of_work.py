@@ -1,7 +1,7 @@
 """What one turn decides: everything it wants written, and what follows the commit. A value module.
 
-A turn is *decide, commit, act*: a `Decision` is made without I/O, its `UnitOfWork` is committed whole
-or not at all, and only then are replies given, messages sent and reminders armed.
+A turn is *decide, commit, act*: a `Decision` is made without I/O, its `UnitOfWork` is committed
+whole or not at all, and only then are replies given, messages sent and reminders armed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class UnitOfWork:
 
 @dataclass(slots=True)
 class Decision:
-    """What a turn came to. Without a `unit` there is nothing to commit and the rest follows at once."""
+    """What a turn came to. Without a `unit` nothing is committed and the rest follows at once."""
 
     unit: UnitOfWork | None = None
     replies: list[tuple[asyncio.Future[Any], object]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Decision:
     announcement: object | None = None
     """Handed to the host's observer after the commit (who waits for a status hears of it)."""
     returned: list[Any] = field(default_factory=list)
-    """Deliveries that this turn did not take; they go back to the front of the mailbox, in order."""
+    """Deliveries that this turn did not take; they go back to the mailbox, in order."""
     passivate: bool = False
     """Nothing more is to be expected soon: drop the activation after the commit."""
     reload: bool = False

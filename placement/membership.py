@@ -19,8 +19,8 @@ class NodeIdentity:
     """Who a node says it is when it joins.
 
     `incarnation` is random for every start of a process, so that two processes with one `node_id`
-    are told apart. `pid`, `started` (the kernel's start time of the process, in ticks) and `boot_id`
-    let a neighbour on the same machine see at once that a former node's process is gone.
+    are told apart. `pid`, `started` (the kernel's start time of the process, in ticks) and
+    `boot_id` let a neighbour on the same machine see at once that a former node's process is gone.
     """
 
     node_id: str

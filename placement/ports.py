@@ -35,9 +35,9 @@ class MembershipStore(Protocol):
         In one transaction: former nodes whose process is gone are marked dead; this node's row is
         inserted or replaced with state `up` and a generation above any used before; every slot that
         no living node owns gets this node as owner, epoch + 1; for each node found dead without
-        having left, `attempts` of its instances with work in flight is raised by one. The slot table
-        is created with `slots` rows at the first join and keeps that number afterwards. Raises
-        `NodeIdTaken` or `ClusterOccupied` (a living node holds this database).
+        having left, `attempts` of its instances with work in flight is raised by one. The slot
+        table is created with `slots` rows at the first join and keeps that number afterwards.
+        Raises `NodeIdTaken` or `ClusterOccupied` (a living node holds this database).
         """
         ...
 

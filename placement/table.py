@@ -1,4 +1,4 @@
-"""The placement table: which node owns each slot, as an immutable, versioned snapshot. A value module."""
+"""Which node owns each slot, as an immutable, versioned snapshot. A value module."""
 
 from __future__ import annotations
 

@@ -28,12 +28,9 @@ from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
+from perdure.runtime.workflow.surroundings import Surroundings, WorkflowConfig
 from perdure.runtime.workflow.watchers import Watchers
-from perdure.runtime.workflow.workflow_actor import (
-    Surroundings,
-    WorkflowActorType,
-    WorkflowConfig,
-)
+from perdure.runtime.workflow.workflow_actor import WorkflowActorType
 
 
 class EngineStore(Store, MembershipStore, WorkflowReads, Protocol):
@@ -84,7 +81,7 @@ class Engine:
         self._stop.set()
 
     async def run(self) -> None:
-        """Work until stopped; joins first, if `join` has not been called. Raises what went wrong."""
+        """Work until stopped; joins first, if need be. Raises what went wrong."""
         if not self._has_joined:
             await self.join()
         try:
@@ -163,13 +160,12 @@ class Engine:
         cancelled = await self.activities.drain(self._config.drain_seconds)
         if cancelled:
             self._seams.env.log.warning(
-                "activities did not end in time and were cancelled; they run again at the next start",
+                "activities did not end in time and were cancelled; the next start runs them",
                 extra={"event": "activities_cancelled", "activities": cancelled[:20]},
             )
         try:
             async with asyncio.timeout(self._config.drain_seconds):
-                while self.host.busy:
-                    await asyncio.sleep(0.005)
+                await self.host.calm()
         except TimeoutError:
             pass
         self.host.close()

@@ -23,7 +23,7 @@ class SystemEnv:
         return time.time_ns() // 1000
 
     def new_id(self) -> str:
-        return str(uuid.uuid4())
+        return str(uuid.UUID(bytes=os.urandom(16), version=4))
 
 
 def identity_of_this_process(

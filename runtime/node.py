@@ -36,7 +36,7 @@ from perdure.runtime.workflow.activity_actor import ActivityConfig
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
-from perdure.runtime.workflow.workflow_actor import WorkflowConfig
+from perdure.runtime.workflow.surroundings import WorkflowConfig
 
 App = ModuleType | Registry | Iterable[Callable[..., Any]]
 
@@ -44,8 +44,8 @@ App = ModuleType | Registry | Iterable[Callable[..., Any]]
 class Node:
     """A node in this process, from enter to exit.
 
-    `async with perdure.Node([process_order, charge], store="orders.db") as node:` starts it; leaving
-    the block drains it. `node.service` manages its workflows.
+    `async with perdure.Node([process_order, charge], store="orders.db") as node:` starts it;
+    leaving the block drains it. `node.service` manages its workflows.
 
     Args:
         app: A module with decorated functions, the functions themselves, or a `Registry`.

@@ -1,7 +1,7 @@
 """Sees from another thread when the event loop stands still, and says whose code is to blame.
 
-An owner module: one daemon thread. A turn that goes on for longer than the limit is interrupted by an
-exception in the workflow's code, because nothing else on the node moves while it runs.
+An owner module: one daemon thread. A turn that goes on for longer than the limit is interrupted by
+an exception in the workflow's code, because nothing else on the node moves while it runs.
 """
 
 from __future__ import annotations

@@ -1,11 +1,17 @@
-"""The exit codes of the command line, and which error means which. A value module."""
+"""The exit codes of the command line, and what it says about which error. A value module."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
 from perdure.actors.errors import PerdureError, Retryable, StoreDamaged
-from perdure.runtime.remote.errors import WorkflowNotFound
+from perdure.runtime.remote.errors import (
+    Unauthorized,
+    WorkflowExists,
+    WorkflowNotFinished,
+    WorkflowNotFound,
+    WorkflowStalled,
+)
 
 
 class ExitCode(IntEnum):
@@ -45,3 +51,18 @@ def code_of(error: PerdureError) -> ExitCode:
             return ExitCode.UNREACHABLE
         case _:
             return ExitCode.REFUSED
+
+
+_NEXT_STEPS: dict[type[PerdureError], str] = {
+    WorkflowNotFound: "`perdure workflow list` shows the instances that there are.",
+    WorkflowExists: "Choose another --id, or leave it out.",
+    WorkflowNotFinished: "Terminate it first: `perdure workflow terminate ID`.",
+    WorkflowStalled: "`perdure workflow get ID` says why; it goes on once its code fits again.",
+    Unauthorized: "Put the node's API token into PERDURE_API_TOKEN, or use --api-token-file.",
+}
+
+
+def message_of(error: PerdureError) -> str:
+    """The error's text, and what to do next where the node's own text does not say it."""
+    step = _NEXT_STEPS.get(type(error))
+    return f"{error}\n{step}" if step else str(error)

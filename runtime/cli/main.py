@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from perdure.actors.errors import PerdureError
-from perdure.runtime.cli.exits import EPILOG, ExitCode, code_of
+from perdure.runtime.cli.exits import EPILOG, ExitCode, code_of, message_of
 from perdure.runtime.cli.settings import node_options
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -55,7 +55,7 @@ class PerdureGroup(click.Group):
         except KeyboardInterrupt:
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
         except PerdureError as error:
-            click.echo(f"perdure: {error}", err=True)
+            click.echo(f"perdure: {message_of(error)}", err=True)
             raise click.exceptions.Exit(code_of(error)) from error
 
 

@@ -16,7 +16,7 @@ from perdure.runtime.storage.failures import is_busy, is_undecodable, meaning, m
 
 T = TypeVar("T")
 
-_BEGIN_ATTEMPTS = 8
+_BEGIN_ATTEMPTS = 4
 """Each waits for the connection's busy timeout. Our own processes queue on a file lock before."""
 
 _COMMIT_ATTEMPTS = 3

@@ -2,7 +2,8 @@
 
 An activity actor is addressed as `<instance id>::<task id>`, runs its function once and tells the
 workflow actor what came of it. It keeps nothing: until the answer is in the workflow's history, the
-workflow tells it again after a crash. So an activity runs at least once, and again only after a fault.
+workflow tells it again after a crash. So an activity runs at least once, and again only after a
+fault.
 """
 
 from __future__ import annotations

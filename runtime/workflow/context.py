@@ -220,7 +220,8 @@ class WorkflowContext:
 
         Args:
             name: The event's name.
-            timeout: How long to wait, in seconds if a number; then `TimeoutError` is raised. None or
+            timeout: How long to wait, in seconds if a number; then `TimeoutError` is raised. None
+            or
                 a negative time waits for ever; 0 takes an event only if one is there already.
             data_type: What the event's data is to become.
         """

@@ -65,7 +65,7 @@ class Definition:
         arguments: tuple[Any, ...] = (ctx,) if self.signature.takes_context else ()
         if not self.signature.takes_input:
             return arguments
-        if text is None or text == "null":
+        if text is None or text in ("null", ""):
             return (*arguments, self.signature.input_default)
         return (*arguments, payload.decode(text, self.input_hint, f"input of {self}"))
 

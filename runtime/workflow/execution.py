@@ -57,7 +57,7 @@ Outcome = h.ExecutionCompleted | ContinuedAsNew
 
 
 class Execution:
-    """Owned by one workflow actor. `apply` an event, then `take_commands` at the end of the turn."""
+    """Owned by one workflow actor. `apply` events, then `take_commands` at the turn's end."""
 
     def __init__(self, run: Run) -> None:
         self.run = run

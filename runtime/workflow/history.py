@@ -1,7 +1,7 @@
 """The events of a workflow's history. A value module.
 
-Names and meanings are Dapr's (durabletask). A `Turn` is one row of history: the events that came in,
-in the order in which the code saw them, then the events that the code caused. Dapr's
+Names and meanings are Dapr's (durabletask). A `Turn` is one row of history: the events that came
+in, in the order in which the code saw them, then the events that the code caused. Dapr's
 `WorkflowStarted` event is the header of the turn: its time is what `current_utc_datetime` shows.
 
 Times are integers: microseconds since the epoch, UTC. Payloads are JSON text, or None.
@@ -97,7 +97,7 @@ class TimerCreated(Value, frozen=True):
     task_id: int
     fire_at_us: int
     origin: str = ""
-    """What made it: `createTimer`, `sleep`, `externalEvent:<name>`, `activityRetry:<execution id>`, …"""
+    """What made it: `createTimer`, `sleep`, `externalEvent:<name>`, `activityRetry:<id>`, …"""
     source: str = ""
 
 

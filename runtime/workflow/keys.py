@@ -9,7 +9,7 @@ from perdure.actors.ports import Store
 
 
 class Keys:
-    """Owned by the node. `take` is for turns, which cannot wait; `run` sees to it that some are left.
+    """Owned by the node. `take` is for turns, which cannot wait; `run` sees that some are left.
 
     Keys grow with time, so that the rows of new instances stand side by side in the database.
     """

@@ -1,9 +1,10 @@
 """The event loop that `async def` workflows run on. A value module: nothing here waits or does I/O.
 
 A real `asyncio.AbstractEventLoop`, so that `gather`, `TaskGroup`, `timeout`, `sleep`, `Event` and
-`Queue` work unmodified; but its clock is the logical time of the turn, its timers are durable timers,
-and it is driven synchronously inside a turn until nothing is ready any more. Callbacks run strictly
-first in, first out. What a workflow must not do (I/O, threads, signals) raises `NotInWorkflow`.
+`Queue` work unmodified; but its clock is the logical time of the turn, its timers are durable
+timers, and it is driven synchronously inside a turn until nothing is ready any more. Callbacks run
+strictly first in, first out. What a workflow must not do (I/O, threads, signals) raises
+`NotInWorkflow`.
 """
 
 from __future__ import annotations
@@ -102,8 +103,9 @@ class TimerHandle(Handle):
 def _refused(what: str) -> Callable[..., Any]:
     def refuse(self: object, *args: object, **kwargs: object) -> Any:
         raise NotInWorkflow(
-            f"{what} at {source_line()}: a workflow must not do I/O, start threads or handle signals, "
-            "because it is replayed; do this in an activity and await ctx.call_activity(...)"
+            f"{what} at {source_line()}: a workflow must not do I/O, start threads "
+            "or handle signals, because it is replayed; do this in an activity and await "
+            "ctx.call_activity(...)"
         )
 
     return refuse

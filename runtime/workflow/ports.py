@@ -10,10 +10,10 @@ from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
 
 class WorkflowReads(Protocol):
-    """Reads, each in one read transaction on a connection of its own; they never wait for a writer."""
+    """Reads, each in one read transaction of its own; they never wait for a writer."""
 
     async def get(self, instance_id: str) -> tuple[Instance, bytes | None] | None:
-        """The row of an instance and the first history row of its current run (it holds the input)."""
+        """The row of an instance and the first history row of its run, which holds the input."""
         ...
 
     async def history(self, instance_id: str) -> tuple[Instance, Sequence[bytes]] | None:

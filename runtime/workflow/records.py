@@ -52,11 +52,11 @@ class ChangeKind(IntEnum):
 class WorkflowChange:
     """The state change of one turn of a workflow actor.
 
-    CREATE inserts the row, which must not exist (by instance id). UPDATE and DELETE compare and set:
-    the row must still have `(expected_execution, expected_seq)`. DELETE removes the row, its history,
-    inbox and reminders. `turn` is the encoded history row, stored at `(row.execution, turn_seq)`.
-    With `drop_history` (the execution number has grown) all history rows and reminders of earlier
-    executions are removed first.
+    CREATE inserts the row, which must not exist (by instance id). UPDATE and DELETE compare and
+    set: the row must still have `(expected_execution, expected_seq)`. DELETE removes the row, its
+    history, inbox and reminders. `turn` is the encoded history row, stored at `(row.execution,
+    turn_seq)`. With `drop_history` (the execution number has grown) all history rows and reminders
+    of earlier executions are removed first.
     """
 
     kind: ChangeKind

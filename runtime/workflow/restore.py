@@ -62,7 +62,8 @@ def _turns(stored: StoredWorkflow) -> list[h.Turn]:
     found = [seq for seq, _ in stored.history]
     if found != list(range(row.next_seq)):
         raise CorruptHistory(
-            f"history of '{row.instance_id}' has rows {found[:20]}, expected 0 to {row.next_seq - 1}"
+            f"history of '{row.instance_id}' has rows {found[:20]}, "
+            f"expected 0 to {row.next_seq - 1}"
         )
     return [decode_turn(blob) for _, blob in stored.history]
 

@@ -151,8 +151,8 @@ class WorkflowService:
     async def purge(self, instance_id: str, *, recursive: bool = True, force: bool = False) -> int:
         """Remove a finished instance, and with `recursive` its children first, from the database.
 
-        Returns how many instances were removed. Raises `InstanceNotFound`, `NotCompleted` if it or a
-        child has not finished, `InstanceStalled`; with `force` it is removed in any state.
+        Returns how many instances were removed. Raises `InstanceNotFound`, `NotCompleted` if it or
+        a child has not finished, `InstanceStalled`; with `force` it is removed in any state.
         """
         row = (await self.get(instance_id)).row
         if row.status is h.Status.PENDING and not force:
@@ -198,7 +198,11 @@ class WorkflowService:
         return WorkflowView(row, None if blob is None else _input_of(blob))
 
     async def wait(
-        self, instance_id: str, *, until: Iterable[h.Status] = FINISHED, timeout: float
+        self,
+        instance_id: str,
+        *,
+        until: Iterable[h.Status] = FINISHED,
+        timeout: float,  # noqa: ASYNC109 (no deadline)
     ) -> WorkflowView:
         """Wait until the status is one of `until`, at most `timeout` seconds; then what is so then.
 
@@ -231,7 +235,7 @@ class WorkflowService:
         return await self._reads.counts(query)
 
     async def history(self, instance_id: str) -> tuple[Instance, list[h.Turn]]:
-        """The turns of an instance's current run. Raises `InstanceNotFound` and `CorruptHistory`."""
+        """The turns of an instance's current run. Raises `InstanceNotFound`, `CorruptHistory`."""
         found = await self._reads.history(instance_id)
         if found is None:
             raise InstanceNotFound(instance_id)

@@ -27,7 +27,7 @@ class Task(asyncio.Future[T]):
         return self.done() and (self.cancelled() or self.exception() is not None)
 
     def get_result(self) -> T:
-        """The result. Raises the task's error, or `asyncio.InvalidStateError` if it is not complete."""
+        """The result. Raises the task's error, or `InvalidStateError` if it is not complete."""
         return self.result()
 
     def get_exception(self) -> BaseException:
@@ -83,6 +83,7 @@ def _loop_of(tasks: list[asyncio.Future[Any]], what: str) -> asyncio.AbstractEve
     for task in tasks:
         if not isinstance(task, asyncio.Future):
             raise TypeError(
-                f"{what} takes tasks such as ctx.call_activity(…) returns, not {type(task).__name__}"
+                f"{what} takes tasks such as ctx.call_activity(…) returns, "
+                f"not {type(task).__name__}"
             )
     return tasks[0].get_loop() if tasks else asyncio.get_running_loop()

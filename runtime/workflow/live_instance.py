@@ -1,0 +1,404 @@
+"""One instance while its actor is live: its row, its code, and what a turn makes of both.
+
+An owner module, owned by the instance's actor: events go in by `open_run` and `apply`, and
+`conclude` makes the unit of work. What is here runs ahead of the store between a turn and its
+commit; if the commit fails, all of it is thrown away with the activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from perdure.actors.identity import ActorRef
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.codec import encode_turn
+from perdure.runtime.workflow.execution import START_TIMER, ContinuedAsNew, Execution, Run
+from perdure.runtime.workflow.failure import workflow_not_registered
+from perdure.runtime.workflow.records import ChangeKind, Instance, StoredWorkflow, WorkflowChange
+from perdure.runtime.workflow.restore import Stalled, restore
+from perdure.runtime.workflow.surroundings import Surroundings
+from perdure.runtime.workflow.turn import TurnDraft
+
+GONE = object()
+"""Announced when an instance has been purged."""
+
+_SEEN_MAX = 1000
+"""Request ids that a run hands on to the next one."""
+
+
+class LiveInstance:
+    """Owned by one workflow actor."""
+
+    def __init__(
+        self, around: Surroundings, ref: ActorRef, slot: int, row: Instance | None
+    ) -> None:
+        self._around = around
+        self._ref = ref
+        self._slot = slot
+        self.row = row
+        self.committed = row
+        """The row as the store has it, before the turn that is being decided."""
+        self.execution: Execution | None = None
+        self.open_tasks: set[int] = set()
+        """Activities that have not answered; of a finished instance those that nobody awaits."""
+        self.seen: dict[str, None] = {}
+        """Request ids of the events that were accepted, oldest first."""
+        self.stalled: str | None = None
+        self.events = 0
+        self.bytes = 0
+        self.last_turn_us = 0
+
+    def close(self) -> None:
+        if self.execution is not None:
+            self.execution.close()
+            self.execution = None
+
+    # ---- coming to life
+
+    def restore(self, stored: StoredWorkflow, draft: TurnDraft) -> dict[int, h.TaskScheduled]:
+        around, row = self._around, stored.row
+        found = restore(stored, around.registry, around.log)
+        if isinstance(found, Stalled):
+            self.stall(found.reason)
+            return {}
+        self.execution = found.execution
+        self.open_tasks = set(found.open_tasks)
+        self.seen = found.seen_requests
+        self.events, self.bytes = found.events, found.bytes
+        self.last_turn_us = found.last_turn_us
+        draft.at_us = max(draft.at_us, found.last_turn_us)
+        self.stalled = None
+        self.check_length()
+        if self.stalled is not None:
+            return {}
+        if row.status is h.Status.STALLED:
+            draft.touched = True  # The right code is back: the status has to say so.
+        return found.open_tasks
+
+    def check_length(self) -> None:
+        """Stall an instance whose history has grown beyond what can be replayed in good time."""
+        config = self._around.config
+        if self.execution is None:
+            return
+        if self.events >= config.history_events_max:
+            self.stall(_too_long(self.events, "events", config.history_events_max))
+        elif self.bytes >= config.history_bytes_max:
+            self.stall(_too_long(self.bytes, "bytes", config.history_bytes_max))
+
+    def stall(self, reason: str) -> None:
+        """Stop at this point, with nothing written but the reason."""
+        self.close()
+        if self.committed is None or self.committed.stalled != reason:
+            self._around.log.error(
+                "a workflow instance is stalled",
+                extra={"event": "stalled", "instance_id": self._ref.id, "reason": reason},
+            )
+        self.stalled = reason
+
+    def dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
+        """After a load, tell unanswered activities again; one that runs is not disturbed."""
+        if self.row is not None and self.stalled is None and not draft.is_new_run:
+            for task_id, event in lost.items():
+                if task_id in self.open_tasks:
+                    self.dispatch(event, draft)
+
+    def dispatch(self, event: h.TaskScheduled, draft: TurnDraft) -> None:
+        row = self.row
+        assert row is not None
+        message = m.RunActivity(
+            row.instance_id,
+            row.execution,
+            event.task_id,
+            event.name,
+            event.input,
+            event.execution_id,
+            event.timeout_ms,
+            row.name,
+        )
+        target = ActorRef(m.ACTIVITY, f"{row.instance_id}::{event.task_id}")
+        draft.decision.sends.append((target, message))
+
+    # ---- the code
+
+    def open_run(
+        self,
+        event: h.ExecutionStarted,
+        draft: TurnDraft,
+        request_id: str | None,
+        carried: Sequence[h.EventRaised] = (),
+    ) -> None:
+        """Begin a run: the first of a new instance, or the next one under its id."""
+        around, before, parent = self._around, self.row, event.parent
+        definition = around.registry.workflow(event.name, event.version)
+        if before is not None:
+            self.close()
+            draft.begin_again()
+        row = self.row = Instance(
+            key=around.keys.take() if before is None else before.key,
+            instance_id=self._ref.id,
+            slot=self._slot,
+            name=event.name,
+            version=event.version if definition is None else definition.version,
+            status=h.Status.PENDING,
+            created_us=before.created_us if before and event.continued else draft.at_us,
+            updated_us=draft.at_us,
+            parent_key=None if parent is None else parent.key,
+            parent_id=None if parent is None else parent.instance_id,
+            parent_execution=None if parent is None else parent.execution,
+            parent_task=None if parent is None else parent.task_id,
+            execution=1 if before is None else before.execution + 1,
+            next_seq=0,
+            start_request=request_id,
+        )
+        self.open_tasks = set()
+        self.seen = dict.fromkeys(event.seen_requests)
+        self.events = self.bytes = 0
+        event = msgspec.structs.replace(event, version=row.version)
+        if definition is None:
+            draft.incoming.append(event)
+            failure = workflow_not_registered(event.name)
+            self._end(h.ExecutionCompleted(h.Status.FAILED, None, failure), draft)
+            return
+        run = Run(definition, row.instance_id, row.execution, around.registry, around.log)
+        self.execution = Execution(run)
+        self.apply(event, draft)
+        if event.scheduled_us is not None and not draft.is_over:
+            draft.set_timer(row.execution, START_TIMER, event.scheduled_us)
+        for raised in carried:
+            if not draft.is_over:
+                self.apply(raised, draft)
+
+    def apply(self, event: h.Incoming, draft: TurnDraft) -> None:
+        execution = self.execution
+        assert execution is not None
+        if not draft.is_open:
+            execution.begin_turn(draft.at_us, is_replaying=False)
+            draft.is_open = True
+        draft.incoming.append(event)
+        execution.apply(event)
+        match execution.outcome:
+            case None:
+                pass
+            case h.ExecutionCompleted() as completed:
+                commands = execution.take_commands()
+                if completed.status is not h.Status.TERMINATED:
+                    draft.outgoing.extend(commands)
+                self._end(completed, draft)
+            case ContinuedAsNew() as again:
+                self._continue_as_new(execution, again, draft)
+
+    def _continue_as_new(
+        self, execution: Execution, again: ContinuedAsNew, draft: TurnDraft
+    ) -> None:
+        row, started = self.row, execution.started
+        assert row is not None
+        assert started is not None
+        draft.runs += 1
+        many = draft.runs >= self._around.config.continue_as_new_max
+        event = h.ExecutionStarted(
+            row.name,
+            again.input,
+            None,
+            started.parent,
+            # So many runs in one turn would keep all others waiting: the next one begins as a
+            # delayed start does, due now.
+            draft.at_us if many else None,
+            tuple(self.seen)[-_SEEN_MAX:],
+            True,
+        )
+        carried = (*again.carried, *execution.held_events())
+        draft.clear_timers(row.execution, execution.open_timers())
+        self.open_run(event, draft, row.start_request, carried)
+
+    def _end(self, completed: h.ExecutionCompleted, draft: TurnDraft) -> None:
+        """The instance is finished: tell its parent, and end its children if it was terminated."""
+        row, execution = self.row, self.execution
+        assert row is not None
+        draft.is_over = True
+        draft.outgoing.append(completed)
+        parent = _parent_of(row)
+        if parent is not None:
+            if completed.status is h.Status.COMPLETED:
+                draft.tell_parent(
+                    parent, h.ChildWorkflowInstanceCompleted(parent.task_id, completed.output)
+                )
+            else:
+                draft.tell_parent(
+                    parent, h.ChildWorkflowInstanceFailed(parent.task_id, completed.failure)
+                )
+        if execution is None:
+            return
+        draft.clear_timers(row.execution, execution.open_timers())
+        if completed.status is h.Status.TERMINATED:
+            assert execution.terminated is not None
+            if execution.terminated.recursive:
+                cascade = m.Terminate(execution.terminated, ignore_missing=True)
+                for child_id in execution.open_children():
+                    message_id = f"terminate:{row.execution}:{row.instance_id}"
+                    draft.send(ActorRef(m.WORKFLOW, child_id), message_id, cascade)
+
+    # ---- the end of a turn
+
+    def conclude(self, draft: TurnDraft) -> None:
+        row, committed = self.row, self.committed
+        if draft.is_deleted:
+            assert row is not None
+            assert committed is not None
+            self.close()
+            change = WorkflowChange(ChangeKind.DELETE, row, committed.execution, committed.next_seq)
+            draft.conclude(row, change)
+            draft.decision.announcement = GONE
+            self.row = self.committed = None
+            draft.decision.passivate = True
+        elif row is None:
+            draft.conclude(None, None)
+            draft.decision.passivate = True
+        elif self.stalled is not None:
+            self._conclude_stalled(row, draft)
+        elif draft.incoming:
+            self._conclude_turn(row, draft)
+        elif draft.touched:
+            self._conclude_row(self._current(row, draft), draft)
+        else:
+            draft.conclude(row, None)
+            draft.decision.passivate = row.status.is_terminal and not self.open_tasks
+
+    def _conclude_stalled(self, row: Instance, draft: TurnDraft) -> None:
+        if row.status is h.Status.STALLED and row.stalled == self.stalled:
+            draft.conclude(row, None)
+            return
+        stalled = msgspec.structs.replace(
+            row, status=h.Status.STALLED, stalled=self.stalled, has_work=False
+        )
+        self._conclude_row(stalled, draft)
+
+    def _conclude_row(self, row: Instance, draft: TurnDraft) -> None:
+        """Write the row alone: no event happened."""
+        committed = self.committed
+        assert committed is not None
+        change = WorkflowChange(ChangeKind.UPDATE, row, committed.execution, committed.next_seq)
+        self.row = self.committed = row
+        draft.conclude(row, change)
+        draft.decision.passivate = row.status.is_terminal and not self.open_tasks
+
+    def _conclude_turn(self, row: Instance, draft: TurnDraft) -> None:
+        execution, committed = self.execution, self.committed
+        patches: tuple[str, ...] = ()
+        code = ""
+        if execution is not None:
+            if not draft.is_over:
+                draft.outgoing.extend(execution.take_commands())
+            draft.clear_timers(row.execution, execution.take_cancelled_timers())
+            patches, code = execution.take_new_patches(), execution.run.definition.code_hash
+        self._carry_out(row, draft)
+        if draft.is_over and execution is not None and execution.terminated is not None:
+            self.open_tasks.clear()  # Their results are wanted by nobody.
+        turn = h.Turn(draft.at_us, tuple(draft.incoming), tuple(draft.outgoing), code, patches)
+        blob = encode_turn(turn)
+        self.events += 1 + len(turn.incoming) + len(turn.outgoing)
+        self.bytes += len(blob)
+        self.last_turn_us = draft.at_us
+        written = self._current(row, draft)
+        change = WorkflowChange(
+            ChangeKind.CREATE if committed is None else ChangeKind.UPDATE,
+            written,
+            0 if committed is None else committed.execution,
+            0 if committed is None else committed.next_seq,
+            blob,
+            row.next_seq,
+            draft.is_new_run,
+        )
+        self.row = self.committed = written
+        draft.conclude(written, change)
+        if draft.is_over:
+            self.close()
+            draft.decision.passivate = not self.open_tasks
+
+    def _carry_out(self, row: Instance, draft: TurnDraft) -> None:
+        """What the code asked for, as messages and reminders that go with the commit."""
+        for event in draft.outgoing:
+            match event:
+                case h.TaskScheduled():
+                    self.open_tasks.add(event.task_id)
+                    self.dispatch(event, draft)
+                case h.TimerCreated():
+                    if not draft.is_over:
+                        draft.set_timer(row.execution, event.task_id, event.fire_at_us)
+                case h.ChildWorkflowInstanceCreated():
+                    parent = h.Parent(row.key, row.instance_id, row.execution, event.task_id)
+                    started = h.ExecutionStarted(event.name, event.input, None, parent)
+                    self._start_other(row, event.instance_id, event.task_id, started, draft)
+                case h.DetachedWorkflowInstanceCreated():
+                    started = h.ExecutionStarted(
+                        event.name, event.input, scheduled_us=event.scheduled_us
+                    )
+                    self._start_other(row, event.instance_id, event.task_id, started, draft)
+                case h.ExecutionCompleted():
+                    pass
+
+    def _start_other(
+        self,
+        row: Instance,
+        instance_id: str,
+        task_id: int,
+        event: h.ExecutionStarted,
+        draft: TurnDraft,
+    ) -> None:
+        call = f"{row.instance_id}:{row.execution}:{task_id}"
+        message = m.StartWorkflow(event, call, tell_parent=event.parent is not None)
+        draft.send(ActorRef(m.WORKFLOW, instance_id), f"start:{call}", message)
+
+    def _current(self, row: Instance, draft: TurnDraft) -> Instance:
+        """The row as this turn leaves it."""
+        execution = self.execution
+        status, output, failure = row.status, row.output, row.failure
+        custom_status = row.custom_status
+        if draft.outgoing and isinstance(draft.outgoing[-1], h.ExecutionCompleted):
+            completed = draft.outgoing[-1]
+            status, output, failure = completed.status, completed.output, completed.failure
+        elif execution is not None:
+            status = _status_of(execution)
+        if execution is not None:
+            custom_status = execution.custom_status
+        return msgspec.structs.replace(
+            row,
+            status=status,
+            output=output,
+            failure=failure,
+            custom_status=custom_status,
+            updated_us=draft.at_us if draft.incoming else row.updated_us,
+            next_seq=row.next_seq + 1 if draft.incoming else row.next_seq,
+            has_work=bool(self.open_tasks),
+            attempts=0,
+            stalled=None,
+        )
+
+    def __repr__(self) -> str:
+        name = "no instance" if self.row is None else f"workflow '{self.row.name}'"
+        return f"<LiveInstance {self._ref.id} {name}>"
+
+
+def _status_of(execution: Execution) -> h.Status:
+    started = execution.started
+    if not execution.begun and not (started is not None and started.continued):
+        return h.Status.PENDING
+    return h.Status.SUSPENDED if execution.suspended else h.Status.RUNNING
+
+
+def _parent_of(row: Instance) -> h.Parent | None:
+    if row.parent_key is None:
+        return None
+    assert row.parent_id is not None
+    assert row.parent_execution is not None
+    assert row.parent_task is not None
+    return h.Parent(row.parent_key, row.parent_id, row.parent_execution, row.parent_task)
+
+
+def _too_long(found: int, unit: str, limit: int) -> str:
+    return (
+        f"its history has {found} {unit}, the limit is {limit}; "
+        "use continue_as_new in long loops, or raise the limit"
+    )

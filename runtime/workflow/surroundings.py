@@ -1,0 +1,32 @@
+"""What all workflow actors of a node share, and their limits. A value module."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from perdure.actors.ports import Env
+from perdure.runtime.workflow.keys import Keys
+from perdure.runtime.workflow.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowConfig:
+    history_events_warn: int = 10_000
+    history_events_max: int = 50_000
+    history_bytes_max: int = 64 << 20
+    unclean_deaths_max: int = 5
+    """Deaths of its node with the instance in flight, after which it is set aside."""
+    continue_as_new_max: int = 20
+    """Runs that one turn may go through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all workflow actors of a node share."""
+
+    registry: Registry
+    env: Env
+    keys: Keys
+    config: WorkflowConfig
+    log: logging.Logger

@@ -2,25 +2,52 @@
 
 Write workflows and activities as plain functions, decorate them, and run them with
 `perdure serve app.py` or `async with perdure.Node(app)`.
+
+The names are imported when they are first used: the command line must not wait for the parts that a
+command does not need.
 """
 
-from perdure.runtime.client import WorkflowClient
-from perdure.runtime.config import NodeConfig
-from perdure.runtime.node import Node
-from perdure.runtime.sync_client import SyncWorkflowClient
-from perdure.runtime.workflow.activity_actor import ActivityContext
-from perdure.runtime.workflow.context import ReplayFilter, WorkflowContext
-from perdure.runtime.workflow.failure import FailureDetails, NonRetryableError, TaskFailedError
-from perdure.runtime.workflow.registry import Registry, activity, workflow
-from perdure.runtime.workflow.retry import RetryPolicy
-from perdure.runtime.workflow.task import Task, when_all, when_any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perdure.actors.errors import PerdureError
+    from perdure.runtime.client import WorkflowClient
+    from perdure.runtime.config import NodeConfig
+    from perdure.runtime.node import Node
+    from perdure.runtime.remote.errors import (
+        ApiError,
+        CannotConnect,
+        WorkflowExists,
+        WorkflowFailed,
+        WorkflowNotFinished,
+        WorkflowNotFound,
+        WorkflowStalled,
+    )
+    from perdure.runtime.remote.settings import Patience
+    from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState, WorkflowStatus
+    from perdure.runtime.sync_client import SyncWorkflowClient
+    from perdure.runtime.workflow.activity_actor import ActivityContext
+    from perdure.runtime.workflow.context import ReplayFilter, WorkflowContext
+    from perdure.runtime.workflow.failure import FailureDetails, NonRetryableError, TaskFailedError
+    from perdure.runtime.workflow.payload import PayloadError
+    from perdure.runtime.workflow.registry import Registry, activity, workflow
+    from perdure.runtime.workflow.retry import RetryPolicy
+    from perdure.runtime.workflow.task import Task, when_all, when_any
 
 __all__ = [
     "ActivityContext",
+    "ApiError",
+    "CannotConnect",
     "FailureDetails",
+    "HistoryEvent",
+    "ListFilter",
     "Node",
     "NodeConfig",
     "NonRetryableError",
+    "Patience",
+    "PayloadError",
+    "PerdureError",
     "Registry",
     "ReplayFilter",
     "RetryPolicy",
@@ -29,8 +56,62 @@ __all__ = [
     "TaskFailedError",
     "WorkflowClient",
     "WorkflowContext",
+    "WorkflowExists",
+    "WorkflowFailed",
+    "WorkflowNotFinished",
+    "WorkflowNotFound",
+    "WorkflowStalled",
+    "WorkflowState",
+    "WorkflowStatus",
     "activity",
     "when_all",
     "when_any",
     "workflow",
 ]
+
+_HOMES = {
+    "ActivityContext": "runtime.workflow.activity_actor",
+    "ApiError": "runtime.remote.errors",
+    "CannotConnect": "runtime.remote.errors",
+    "FailureDetails": "runtime.workflow.failure",
+    "HistoryEvent": "runtime.remote.state",
+    "ListFilter": "runtime.remote.state",
+    "Node": "runtime.node",
+    "NodeConfig": "runtime.config",
+    "NonRetryableError": "runtime.workflow.failure",
+    "Patience": "runtime.remote.settings",
+    "PayloadError": "runtime.workflow.payload",
+    "PerdureError": "actors.errors",
+    "Registry": "runtime.workflow.registry",
+    "ReplayFilter": "runtime.workflow.context",
+    "RetryPolicy": "runtime.workflow.retry",
+    "SyncWorkflowClient": "runtime.sync_client",
+    "Task": "runtime.workflow.task",
+    "TaskFailedError": "runtime.workflow.failure",
+    "WorkflowClient": "runtime.client",
+    "WorkflowContext": "runtime.workflow.context",
+    "WorkflowExists": "runtime.remote.errors",
+    "WorkflowFailed": "runtime.remote.errors",
+    "WorkflowNotFinished": "runtime.remote.errors",
+    "WorkflowNotFound": "runtime.remote.errors",
+    "WorkflowStalled": "runtime.remote.errors",
+    "WorkflowState": "runtime.remote.state",
+    "WorkflowStatus": "runtime.remote.state",
+    "activity": "runtime.workflow.registry",
+    "when_all": "runtime.workflow.task",
+    "when_any": "runtime.workflow.task",
+    "workflow": "runtime.workflow.registry",
+}
+"""Where each public name lives, below `perdure`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'perdure' has no attribute '{name}'")
+    value = getattr(import_module(f"perdure.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

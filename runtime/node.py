@@ -38,6 +38,9 @@ from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
 from perdure.runtime.workflow.surroundings import WorkflowConfig
 
+ACTIVITY_THREADS = "perdure-activity"
+"""What the names of the threads for synchronous activities begin with."""
+
 App = ModuleType | Registry | Iterable[Callable[..., Any]]
 
 
@@ -122,7 +125,7 @@ class Node:
                 lock_wait_seconds=2 * config.lease_seconds,
             )
             store = await undo.enter_async_context(open_store(config.store, config.app_id, options))
-            threads = ThreadPoolExecutor(config.activity_threads, "perdure-activity")
+            threads = ThreadPoolExecutor(config.activity_threads, ACTIVITY_THREADS)
             undo.callback(threads.shutdown, wait=False, cancel_futures=True)
             seams = EngineSeams(
                 store=store,

@@ -65,8 +65,12 @@ def create_app(node: ApiNode) -> web.Application:
     A node's own `server.ApiServer` does without: aiohttp's routing would only cost time there.
     """
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", Dispatcher(node).dispatch)
+    app.router.add_route("*", "/{path:.*}", Dispatcher(node).dispatch, expect_handler=_later)
     return app
+
+
+async def _later(request: web.Request) -> None:
+    """Whether a body is wanted is only known when it is read."""
 
 
 @dataclass(frozen=True, slots=True)

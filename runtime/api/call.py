@@ -137,15 +137,15 @@ class Call:
             problem = f"Content-Encoding {encoding!r} is not supported; send the body uncompressed"
             raise _unreadable(problem, status=415)
         content, limit = request.content, self._config.body_bytes_max
-        if content.is_eof():
-            # The usual case: the body is small and has arrived together with the head.
-            body: bytes = content.read_nowait()
-            if len(body) > limit:
-                raise _unreadable(_too_large(limit))
-            return body
-        if (request.content_length or 0) > limit:
-            raise _unreadable(_too_large(limit))
         try:
+            if content.is_eof():
+                # The usual case: the body is small and has arrived together with the head.
+                body: bytes = content.read_nowait()
+                if len(body) > limit:
+                    raise _unreadable(_too_large(limit))
+                return body
+            if (request.content_length or 0) > limit:
+                raise _unreadable(_too_large(limit))
             async with asyncio.timeout(self._config.body_seconds_max):
                 await self._invite_body()
                 return await _read(content, limit)

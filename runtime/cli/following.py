@@ -6,6 +6,7 @@ import time
 
 import click
 
+from perdure.actors.errors import Retryable
 from perdure.runtime.cli.exits import ExitCode
 from perdure.runtime.cli.output import (
     details_of,
@@ -30,6 +31,9 @@ def follow(
     except KeyboardInterrupt:
         click.echo(f"\nstopped following. {_how_to_go_on(instance_id)}", err=True)
         return ExitCode.INTERRUPTED
+    except Retryable:
+        click.echo(f"lost sight of '{instance_id}'. {_how_to_go_on(instance_id)}", err=True)
+        raise
     if not state.runtime_status.is_terminal:
         click.echo(
             f"workflow '{instance_id}' is still {state.runtime_status} after {timeout:g} seconds. "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -17,14 +16,15 @@ from perdure.runtime.cli.output import (
     state_document,
 )
 from perdure.runtime.cli.settings import Settings
-from perdure.runtime.remote.state import HistoryEvent, WorkflowState, WorkflowStatus
+from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState, WorkflowStatus
+from perdure.runtime.sync_client import SyncWorkflowClient
 
 
-def show_instances(states: Iterator[WorkflowState], limit: int | None, settings: Settings) -> None:
+def show_instances(
+    client: SyncWorkflowClient, chosen: ListFilter, limit: int | None, settings: Settings
+) -> None:
     """At most `limit` instances, and on stderr whether there are more."""
-    shown = list(itertools.islice(states, limit))
-    # With a full page the node has said whether another one follows, so this is no request in vain.
-    more = limit is not None and next(states, None) is not None
+    shown, more = _instances(client, chosen, limit)
     if settings.wants_json:
         print_json({"instances": [state_document(state) for state in shown], "more": more})
         return
@@ -47,6 +47,20 @@ def show_instances(states: Iterator[WorkflowState], limit: int | None, settings:
     )
     if more:
         click.echo(f"the first {limit} are shown; --limit N or --all shows more", err=True)
+
+
+def _instances(
+    client: SyncWorkflowClient, chosen: ListFilter, limit: int | None
+) -> tuple[list[WorkflowState], bool]:
+    """The first ones, and whether there are more; reads no page that is not needed."""
+    found: list[WorkflowState] = []
+    cursor: str | None = None
+    while True:
+        page = client.list_page(chosen, cursor)
+        found += page.instances
+        cursor = page.cursor
+        if cursor is None or (limit is not None and len(found) >= limit):
+            return found[:limit], cursor is not None or len(found) > (limit or len(found))
 
 
 def show_counts(counts: Mapping[WorkflowStatus, int], settings: Settings) -> None:

@@ -23,12 +23,14 @@ from perdure.runtime.cli.exits import EPILOG
 )
 @click.option(
     "--drain",
+    "--drain-seconds",
     "drain_seconds",
     metavar="DURATION",
     help="How long running activities may take when the node stops.  [default: 10s]",
 )
 @click.option(
     "--max-body-size",
+    "--max-body-bytes",
     "max_body_bytes",
     metavar="SIZE",
     help="Refuse larger requests.  [default: 4MiB]",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from perdure.runtime.cli import logs
 from perdure.runtime.cli.exits import ExitCode, code_of
 from perdure.runtime.cli.load import LoadError, load_app
 from perdure.runtime.config import ConfigError, NodeConfig, load
-from perdure.runtime.node import Node
+from perdure.runtime.node import ACTIVITY_THREADS, Node
 from perdure.runtime.workflow.registry import Registry
 
 _DEFAULT_CONFIG = Path("perdure.toml")
@@ -38,6 +40,11 @@ def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvl
         return _told(str(error), error.exit_code)
     except (PerdureError, OSError, BaseExceptionGroup) as error:
         return _ended(error, config)
+    if any(thread.name.startswith(ACTIVITY_THREADS) for thread in threading.enumerate()):
+        # Python would wait for them, for ever if need be; they were given their time.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(ExitCode.OK)
     return ExitCode.OK
 
 

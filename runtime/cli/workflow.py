@@ -64,6 +64,7 @@ def run(
             name, input=body, instance_id=given["instance_id"], start_at=given["start_at"]
         )
         if wait:
+            click.echo(f"started {instance_id}", err=True)
             raise click.exceptions.Exit(follow(client, settings(), instance_id, timeout))
     if settings().wants_json:
         print_json({"instanceID": instance_id})
@@ -141,8 +142,7 @@ def list_command(
         if only_count:
             listing.show_counts(client.count_workflows(wanted), settings())
         else:
-            states = client.list_workflows(wanted)
-            listing.show_instances(states, None if everything else limit, settings())
+            listing.show_instances(client, wanted, None if everything else limit, settings())
 
 
 @workflow.command()

@@ -38,6 +38,8 @@ def endpoint_of(url: str, api_token: str | None) -> Endpoint:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
+    if usable and parts.username is not None:
+        raise ValueError("the URL of a node holds no user; the API token is given by itself")
     if not usable or parts.query or parts.fragment:
         raise ValueError(
             f"{url!r} is not the URL of a node; one looks like {DEFAULT_URL} (http or https)"

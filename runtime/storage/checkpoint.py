@@ -52,6 +52,6 @@ class Checkpoints:
 
     def _run(self, connection: sqlite3.Connection, mode: str) -> None:
         # A checkpoint only tidies up: what hinders it hinders the next write too, and is told
-        # there.
-        with contextlib.suppress(sqlite3.Error):
+        # there. (An error about a damaged schema may come out as one of decoding its text.)
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

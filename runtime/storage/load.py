@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from perdure.actors.identity import ActorRef
 from perdure.actors.ports import InboxRow, Snapshot
-from perdure.runtime.storage.rows import COLUMNS, body_checksum, instance_of
+from perdure.runtime.storage.rows import COLUMNS, body_checksum, instance_of, read_row
 from perdure.runtime.workflow.history import TERMINAL
 from perdure.runtime.workflow.messages import WORKFLOW
 from perdure.runtime.workflow.records import Instance, StoredWorkflow
 
 _ROW = f"SELECT {COLUMNS} FROM workflows AS w WHERE w.app_id = ? AND w.instance_id = ?"
-_HISTORY = "SELECT seq, turn FROM history WHERE key = ? AND execution = ? ORDER BY seq"
+# The casts are for damaged rows: a flipped bit may have made a text of a blob.
+_HISTORY = (
+    "SELECT seq, CAST(turn AS BLOB) FROM history WHERE key = ? AND execution = ? ORDER BY seq"
+)
 _INBOX = (
-    "SELECT message_id, body, checksum FROM inbox "
+    "SELECT message_id, CAST(body AS BLOB), checksum FROM inbox "
     "WHERE app_id = ? AND type = ? AND id = ? ORDER BY n"
 )
 _TERMINAL = ", ".join(str(int(status)) for status in sorted(TERMINAL))
@@ -52,13 +55,17 @@ def history_of(connection: sqlite3.Connection, row: Instance) -> list[tuple[int,
 def _state(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> StoredWorkflow | None:
     if ref.type != WORKFLOW:
         return None
-    row = find(connection, app_id, ref.id)
-    if row is None:
+    found = connection.execute(_ROW, (app_id, ref.id)).fetchone()
+    if found is None:
         return None
-    if row.status not in TERMINAL:
-        return StoredWorkflow(row, history_of(connection, row))
-    found = connection.execute(_OPEN_CHILD, {"key": row.key}).fetchone()
-    return StoredWorkflow(row, open_child=None if found is None else found[0])
+    row, damage = read_row(found)
+    stored = StoredWorkflow(row, damage=damage)
+    if row.has_work or row.status not in TERMINAL:
+        stored.history = history_of(connection, row)
+    if row.status in TERMINAL:
+        child = connection.execute(_OPEN_CHILD, {"key": row.key}).fetchone()
+        stored.open_child = None if child is None else child[0]
+    return stored
 
 
 def _inbox(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> list[InboxRow]:

@@ -27,6 +27,8 @@ _COUNT_ATTEMPT = (
     f"WHERE app_id = ? AND has_work = 1 AND status <> {int(Status.STALLED)} AND slot IN "
     "(SELECT slot FROM slots WHERE app_id = ? AND owner = ? AND owner_generation = ?)"
 )
+# Told of once, by the join that found them; else a row would stay for every start of a node.
+_FORGET = "DELETE FROM nodes WHERE state IN ('left', 'dead')"
 _ENTER = "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COUNT_SLOTS = "SELECT count(*) FROM slots WHERE app_id = ?"
 _CREATE_SLOT = "INSERT INTO slots VALUES (?, ?, ?, ?, 1)"
@@ -44,6 +46,7 @@ def join(
     connection: sqlite3.Connection, identity: NodeIdentity, slots: int, is_alive: IsAlive
 ) -> Joined:
     """Become the member that owns every slot, or raise and change nothing."""
+    connection.execute(_FORGET)
     unclean = [
         _bury(connection, member)
         for member in nodes(connection)

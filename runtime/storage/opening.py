@@ -75,13 +75,22 @@ async def open_runner(
     async with _connect(path) as writer, _connect(path) as reader:
         runner = FileRunner(path, writer, reader, _lock(path, options))
         try:
-            await runner.write(lambda c: _set_up(c, runner, options.durability))
-            await runner.read(lambda c: single_statements(c, _set_up_reader))
-            await runner.read(lambda c: read_transaction(c, lambda c: _check(c, path)))
-            await runner.write(migrate)
+            await _start(runner, path, options.durability)
             yield runner
         finally:
             await runner.close()
+
+
+async def _start(runner: FileRunner, path: Path, durability: Durability) -> None:
+    try:
+        await runner.write(lambda c: _set_up(c, runner, durability))
+        await runner.read(lambda c: single_statements(c, _set_up_reader))
+        await runner.read(lambda c: read_transaction(c, lambda c: _check(c, path)))
+        await runner.write(migrate)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # A statement does not fit the schema; if what SQLite says about that is not UTF-8,
+        # Python 3.11 raises the decoding error instead.
+        raise StoreDamaged(f"the schema of the database {path} is damaged: {error}") from error
 
 
 def _connect(path: Path | str) -> aiosqlite.Connection:

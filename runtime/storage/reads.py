@@ -11,7 +11,9 @@ from perdure.runtime.storage.rows import COLUMNS, instance_of
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
-_FIRST = "SELECT turn FROM history WHERE key = ? AND execution = ? ORDER BY seq LIMIT 1"
+_FIRST = (
+    "SELECT CAST(turn AS BLOB) FROM history WHERE key = ? AND execution = ? ORDER BY seq LIMIT 1"
+)
 _CHILDREN = f"SELECT {COLUMNS} FROM workflows AS w WHERE w.parent_key = ? ORDER BY w.key"
 _HIGHEST = "\U0010ffff"
 

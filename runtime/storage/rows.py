@@ -104,6 +104,11 @@ def absent(shape: Shape, *, run: bool) -> Shape:
 
 def instance_of(row: Row) -> Instance:
     """The instance of a row of `COLUMNS`. A damaged one comes out as stalled, with the reason."""
+    return read_row(row)[0]
+
+
+def read_row(row: Row) -> tuple[Instance, str | None]:
+    """The same, and what is damaged."""
     run, turn = row[:_RUN_END], row[_RUN_END:_TURN_END]
     required, optional = run[: len(_RUN)], run[len(_RUN) :]
     key, instance_id, slot, name, created_us, execution = required
@@ -115,7 +120,7 @@ def instance_of(row: Row) -> Instance:
     if _crc(_pack(state)) != turn_checksum:
         return _damaged(row, "its state")
     status, updated_us, next_seq, has_work, custom_status, output, failure, stalled = turn
-    return Instance(
+    instance = Instance(
         key=key,
         instance_id=instance_id,
         slot=slot,
@@ -135,9 +140,10 @@ def instance_of(row: Row) -> Instance:
         next_seq=next_seq,
         has_work=has_work == 1,
         start_request=start_request,
-        attempts=attempts,
+        attempts=attempts if isinstance(attempts, int) else 0,
         stalled=stalled,
     )
+    return instance, None
 
 
 def body_checksum(body: bytes) -> int:
@@ -157,15 +163,19 @@ def _failure(blob: bytes) -> Failure:
         return Failure(type(fault).__name__, str(fault))
 
 
-def _damaged(row: Row, what: str) -> Instance:
+def _damaged(row: Row, what: str) -> tuple[Instance, str]:
     """As much as identifies the instance, and nothing that could be taken for its result."""
+    damage = (
+        f"the row of this instance is damaged ({what} does not match its checksum); restore a "
+        "backup of the database, or purge the instance"
+    )
     values = dict(zip((*_RUN, *_RUN_OPTIONAL, *_TURN), row, strict=False))
 
     def integer(column: str) -> int:
         value = values[column]
         return value if isinstance(value, int) else 0
 
-    return Instance(
+    instance = Instance(
         key=integer("key"),
         instance_id=str(values["instance_id"]),
         slot=integer("slot"),
@@ -175,6 +185,6 @@ def _damaged(row: Row, what: str) -> Instance:
         updated_us=integer("updated_us"),
         execution=integer("execution"),
         next_seq=integer("next_seq"),
-        stalled=f"the row of this instance is damaged ({what} does not match its checksum); "
-        "restore a backup of the database, or purge the instance",
+        stalled=damage,
     )
+    return instance, damage

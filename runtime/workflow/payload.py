@@ -21,6 +21,9 @@ from perdure.actors.errors import Refused
 Json: TypeAlias = Any
 """A value of the user's: whatever JSON text can become."""
 
+OWN_READER = "__from_json__"
+"""Attribute of a hint that reads JSON text in a way of its own. Raises `ValueError`."""
+
 
 class PayloadError(Refused):
     """A value cannot be written as JSON text, or text does not fit the hint of its receiver."""
@@ -124,6 +127,9 @@ def _decoder(hint: Any) -> Callable[[str], Any]:
 
 
 def _new_decoder(hint: Any) -> Callable[[str], Any]:
+    if hasattr(hint, OWN_READER):
+        reader: Callable[[str], Any] = getattr(hint, OWN_READER)
+        return reader
     if isinstance(hint, type) and _is_model(hint) and hasattr(hint, "model_validate_json"):
         # The model's own parser: it knows JSON's laxer forms (a date as text) in strict models too.
         return _model_decoder(hint)

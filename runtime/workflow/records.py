@@ -72,13 +72,16 @@ class WorkflowChange:
 class StoredWorkflow:
     """`Snapshot.state` of a workflow: its row and the history rows of its current execution.
 
-    Terminal instances come without history: nothing is ever replayed there. `open_child` names a
-    child, direct or indirect, that is not finished (looked up for terminal instances only).
+    Terminal instances without work come without history: nothing is ever replayed there.
+    `open_child` names a child, direct or indirect, that is not finished (looked up for terminal
+    instances only). `damage` says why the row cannot be trusted: only its key, id and position
+    are then what they seem; the instance is stalled, and its row must not be written again.
     """
 
     row: Instance
     history: list[tuple[int, bytes]] = field(default_factory=list)
     open_child: str | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

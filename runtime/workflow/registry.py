@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -100,6 +101,22 @@ class Registry:
         """Register a function, marked or not. Without `typed` its hints are not looked at."""
         return self._keep_activity(define_activity(fn, name=name, typed=typed))
 
+    def add(self, definition: WorkflowDefinition | ActivityDefinition) -> None:
+        """Register a definition that was made elsewhere."""
+        if isinstance(definition, WorkflowDefinition):
+            self._keep_workflow(definition)
+        else:
+            self._keep_activity(definition)
+
+    def succeed(self, definition: WorkflowDefinition) -> None:
+        """Register a definition that takes over as the latest, if another version was that."""
+        before = self._workflows.get(definition.name, {})
+        # In one step: a node may be reading meanwhile.
+        self._workflows[definition.name] = {
+            version: replace(earlier, latest=False) for version, earlier in before.items()
+        } | {definition.version: definition}
+        self._names[id(definition.fn)] = definition.name
+
     def workflow(self, name: str, version: str | None = None) -> WorkflowDefinition | None:
         """That version; without one, what a new instance runs."""
         versions = self._workflows.get(name)
@@ -163,10 +180,7 @@ class Registry:
         offered = attributes_of(value).get(REGISTRY, value)
         if isinstance(offered, Registry):
             for definition in offered:
-                if isinstance(definition, WorkflowDefinition):
-                    self._keep_workflow(definition)
-                else:
-                    self._keep_activity(definition)
+                self.add(definition)
             return True
         match mark_of(value):
             case WorkflowMark():

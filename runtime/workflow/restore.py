@@ -39,6 +39,8 @@ class Restored:
 def restore(stored: StoredWorkflow, registry: Registry, log: logging.Logger) -> Restored | Stalled:
     """Read the history of an instance and run its code over it."""
     row = stored.row
+    if stored.damage is not None:
+        return Stalled(stored.damage)
     try:
         turns = _turns(stored)
         execution = None if row.status.is_terminal else _replayed(row, turns, registry, log)

@@ -27,7 +27,9 @@ class Task(asyncio.Future[T]):
         return self.done() and (self.cancelled() or self.exception() is not None)
 
     def get_result(self) -> T:
-        """The result. Raises the task's error, or `InvalidStateError` if it is not complete."""
+        """The result. Raises the task's error, or `ValueError` if it is not complete."""
+        if not self.done():
+            raise ValueError("the task is not complete: it has no result yet")
         return self.result()
 
     def get_exception(self) -> BaseException:

@@ -70,6 +70,7 @@ class Load:
 
     rng: random.Random
     expected: dict[str, Any] = field(default_factory=dict)
+    progress: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def run(self, client: perdure.WorkflowClient, count: int) -> None:
         """Start `count` workflows of all kinds, a few at a time."""
@@ -82,6 +83,11 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for number in range(count):
                 group.create_task(one(number))
+
+    async def reached(self, count: int) -> None:
+        """Wait until so many starts have been acknowledged."""
+        async with self.progress:
+            await self.progress.wait_for(lambda: len(self.expected) >= count)
 
     async def _start(self, client: perdure.WorkflowClient, number: int) -> None:
         kind = ("chain", "fan", "family", "patient", "stubborn", "again")[number % 6]
@@ -97,6 +103,8 @@ class Load:
             "stubborn": value,
             "again": [0, 2 * value],
         }[kind]
+        async with self.progress:
+            self.progress.notify_all()
         if kind == "patient":
             for event in range(value):
                 await client.raise_workflow_event(instance_id, "news", data=event)

@@ -397,7 +397,9 @@ class ActorHost:
             reason = f"its turn failed {worst} times, at last with {type(error).__name__}: {error}"
             repeated.insert(0, Delivery(Quarantine(reason)))
         if repeated:
-            delay = min(0.01 * 4.0 ** min(worst, 6), 16.0)
+            # A store that is back must not be kept waiting; a turn that fails had better be.
+            longest = 1.0 if isinstance(error, Retryable) else 16.0
+            delay = min(0.01 * 4.0 ** min(worst, 6), longest)
             asyncio.get_running_loop().call_later(delay, self._redeliver, ref, repeated)
 
     def _redeliver(self, ref: ActorRef, batch: list[Delivery]) -> None:

@@ -158,6 +158,7 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         self._stopping.set()
+        self.service.close()  # Whoever waits for a workflow is answered now, not at the end.
         await self._open.aclose()
 
     async def _stop_engine(self) -> None:

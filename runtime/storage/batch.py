@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from perdure.actors.identity import slot_of
 from perdure.actors.unit_of_work import UnitOfWork
 from perdure.runtime.storage.rows import (
+    RUN_OPTIONAL,
     RUN_REQUIRED,
+    TURN_OPTIONAL,
     TURN_REQUIRED,
     Row,
     Shape,
-    absent,
     body_checksum,
     run_columns,
     turn_columns,
@@ -165,7 +166,8 @@ class Batch:
 
 @functools.cache
 def _insert(shape: Shape) -> str:
-    columns = ("app_id", *RUN_REQUIRED, *TURN_REQUIRED, *shape)
+    given = [column for column, is_null in _optional(shape, run=True) if not is_null]
+    columns = ("app_id", *RUN_REQUIRED, *TURN_REQUIRED, *given)
     return (
         f"INSERT INTO workflows ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})"
     )
@@ -174,10 +176,17 @@ def _insert(shape: Shape) -> str:
 @functools.cache
 def _update(shape: Shape, *, run: bool) -> str:
     """`run` writes what is fixed for a run too."""
-    columns = (*(RUN_REQUIRED[_FIXED:] if run else ()), *TURN_REQUIRED, *shape)
+    optional = _optional(shape, run=run)
+    given = [column for column, is_null in optional if not is_null]
+    columns = (*(RUN_REQUIRED[_FIXED:] if run else ()), *TURN_REQUIRED, *given)
     settings = [f"{column} = ?" for column in columns]
-    settings += [f"{column} = NULL" for column in absent(shape, run=run)]
+    settings += [f"{column} = NULL" for column, is_null in optional if is_null]
     return (
         f"UPDATE workflows SET {', '.join(settings)} "
         "WHERE key = ? AND execution = ? AND next_seq = ?"
     )
+
+
+def _optional(shape: Shape, *, run: bool) -> list[tuple[str, bool]]:
+    columns = RUN_OPTIONAL + TURN_OPTIONAL if run else TURN_OPTIONAL
+    return list(zip(columns, shape, strict=True))

@@ -8,6 +8,7 @@ data.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,7 +21,7 @@ from perdure.runtime.workflow.records import Instance
 Row: TypeAlias = tuple[Any, ...]
 
 _RUN = ("key", "instance_id", "slot", "name", "created_us", "execution")
-_RUN_OPTIONAL = (
+RUN_OPTIONAL = (
     "version",
     "start_request",
     "parent_key",
@@ -29,15 +30,15 @@ _RUN_OPTIONAL = (
     "parent_task",
 )
 _TURN = ("status", "updated_us", "next_seq", "has_work")
-_TURN_OPTIONAL = ("custom_status", "output", "failure", "stalled")
+TURN_OPTIONAL = ("custom_status", "output", "failure", "stalled")
 
 COLUMNS = ", ".join(
     f"w.{column}"
     for column in (
         *_RUN,
-        *_RUN_OPTIONAL,
+        *RUN_OPTIONAL,
         *_TURN,
-        *_TURN_OPTIONAL,
+        *TURN_OPTIONAL,
         "run_checksum",
         "turn_checksum",
         "attempts",
@@ -45,23 +46,24 @@ COLUMNS = ", ".join(
 )
 """What to select from `workflows AS w` for `instance_of`."""
 
-_RUN_END = len(_RUN) + len(_RUN_OPTIONAL)
-_TURN_END = _RUN_END + len(_TURN) + len(_TURN_OPTIONAL)
-_NO_RUN_OPTIONAL = (None,) * len(_RUN_OPTIONAL)
-_NO_TURN_OPTIONAL = (None,) * len(_TURN_OPTIONAL)
+_RUN_END = len(_RUN) + len(RUN_OPTIONAL)
+_TURN_END = _RUN_END + len(_TURN) + len(TURN_OPTIONAL)
+_NO_RUN = (None,) * len(RUN_OPTIONAL)
+_NO_TURN = (None,) * len(TURN_OPTIONAL)
 
 # Unlike a `msgpack.Packer` this has no buffer of its own, so that any thread may use it.
 _pack = msgspec.msgpack.Encoder().encode
 _crc = zlib.crc32
 
-Shape: TypeAlias = tuple[str, ...]
-"""The optional columns that are not NULL. Binding a NULL costs as much as ten integers, so that
+Shape: TypeAlias = tuple[bool, ...]
+"""For each optional column whether it is NULL. Binding a NULL costs as much as ten integers, so that
 each shape has a statement of its own; there are few of them in practice."""
 
-_EMPTY: Shape = ()
+_NO_RUN_SHAPE: Shape = (True,) * len(RUN_OPTIONAL)
+_NO_TURN_SHAPE: Shape = (True,) * len(TURN_OPTIONAL)
 
 
-def run_columns(row: Instance) -> tuple[Row, Shape, Row]:
+def run_columns(row: Instance) -> tuple[Row, Shape, Sequence[Any]]:
     """What is fixed for a run: required values and a checksum; the shape; optional values."""
     required = (row.key, row.instance_id, row.slot, row.name, row.created_us, row.execution)
     optional = (
@@ -73,33 +75,25 @@ def run_columns(row: Instance) -> tuple[Row, Shape, Row]:
         row.parent_task,
     )
     checksum = _crc(_pack((required, optional)))
-    if optional == _NO_RUN_OPTIONAL:
-        return (*required, checksum), _EMPTY, ()
-    shape, present = _present(_RUN_OPTIONAL, optional)
-    return (*required, checksum), shape, present
+    if optional == _NO_RUN:
+        return (*required, checksum), _NO_RUN_SHAPE, ()
+    return (*required, checksum), *_present(optional)
 
 
-def turn_columns(row: Instance) -> tuple[Row, Shape, Row]:
+def turn_columns(row: Instance) -> tuple[Row, Shape, Sequence[Any]]:
     """What a turn writes, in the same form; `attempts`, which others count up, is not summed."""
     # Exact integers: sqlite3 takes a slow path for a bool or an enum.
     required = (int(row.status), row.updated_us, row.next_seq, 1 if row.has_work else 0)
     failure = None if row.failure is None else encode_failure(row.failure)
     optional = (row.custom_status, row.output, failure, row.stalled)
     checksum = _crc(_pack((row.key, row.execution, required, optional)))
-    if optional == _NO_TURN_OPTIONAL:
-        return (*required, row.attempts, checksum), _EMPTY, ()
-    shape, present = _present(_TURN_OPTIONAL, optional)
-    return (*required, row.attempts, checksum), shape, present
+    if optional == _NO_TURN:
+        return (*required, row.attempts, checksum), _NO_TURN_SHAPE, ()
+    return (*required, row.attempts, checksum), *_present(optional)
 
 
 RUN_REQUIRED = (*_RUN, "run_checksum")
 TURN_REQUIRED = (*_TURN, "attempts", "turn_checksum")
-
-
-def absent(shape: Shape, *, run: bool) -> Shape:
-    """The optional columns that `shape` leaves out."""
-    columns = _RUN_OPTIONAL + _TURN_OPTIONAL if run else _TURN_OPTIONAL
-    return tuple([column for column in columns if column not in shape])
 
 
 def instance_of(row: Row) -> Instance:
@@ -151,9 +145,8 @@ def body_checksum(body: bytes) -> int:
     return _crc(body)
 
 
-def _present(columns: Shape, values: Row) -> tuple[Shape, Row]:
-    pairs = [pair for pair in zip(columns, values, strict=True) if pair[1] is not None]
-    return tuple([column for column, _ in pairs]), tuple([value for _, value in pairs])
+def _present(optional: Row) -> tuple[Shape, Sequence[Any]]:
+    return tuple([value is None for value in optional]), [v for v in optional if v is not None]
 
 
 def _failure(blob: bytes) -> Failure:
@@ -169,7 +162,7 @@ def _damaged(row: Row, what: str) -> tuple[Instance, str]:
         f"the row of this instance is damaged ({what} does not match its checksum); restore a "
         "backup of the database, or purge the instance"
     )
-    values = dict(zip((*_RUN, *_RUN_OPTIONAL, *_TURN), row, strict=False))
+    values = dict(zip((*_RUN, *RUN_OPTIONAL, *_TURN), row, strict=False))
 
     def integer(column: str) -> int:
         value = values[column]

@@ -148,7 +148,8 @@ class Execution:
             if not self._start_due:
                 return
             self._begin()
-        while self._held and not self.suspended:
+        # What is still held when the run ends may be for the next one (continue-as-new).
+        while self._held and not self.suspended and self.outcome is None:
             self._happen(self._held.popleft())
 
     def _happen(self, event: h.Incoming) -> None:

@@ -48,8 +48,9 @@ class WorkflowService:
         self._closed = False
 
     def close(self) -> None:
-        """Refuse changes from now on; reads are still answered."""
+        """Refuse changes from now on, and answer those who wait; reads are still answered."""
         self._closed = True
+        self._watchers.close()
 
     # ---- start
 
@@ -223,7 +224,7 @@ class WorkflowService:
                             if seen.execution == view.row.execution:
                                 return WorkflowView(seen, view.input)
                             return await self.get(instance_id)
-            except TimeoutError:
+            except (TimeoutError, NodeStopping):
                 return await self.get(instance_id)
 
     async def page(self, query: ListQuery) -> Page:

@@ -172,7 +172,9 @@ class WorkflowActor:
         self._live.open_run(event, draft, message.request_id)
 
     def _refusal(self, row: Instance, message: m.StartWorkflow) -> Exception | None:
-        if message.tell_parent or not row.status.is_terminal:
+        if not row.status.is_terminal:
+            return InstanceExists(row.instance_id)
+        if message.tell_parent and not _is_next_try(row, message.event.parent):
             return InstanceExists(row.instance_id)
         if message.unique:
             return InstanceNotUnique(row.instance_id)
@@ -281,3 +283,12 @@ class WorkflowActor:
 
     def __repr__(self) -> str:
         return f"<WorkflowActor of {self._live!r}>"
+
+
+def _is_next_try(row: Instance, parent: h.Parent | None) -> bool:
+    """Whether a child's id was chosen by its caller, which now calls under the same id again."""
+    return (
+        parent is not None
+        and row.parent_key == parent.key
+        and row.parent_execution == parent.execution
+    )

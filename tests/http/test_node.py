@@ -1,0 +1,121 @@
+"""Health, metadata and shutdown of a node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from perdure.runtime.api.operations import PREFIXES
+from tests.http.conftest import Serve
+from tests.support.http_server import Server
+from tests.support.http_service import FakeNode
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/outbound", "/healthz?appid=shop"])
+async def test_a_ready_node_is_healthy(server: Server, prefix: str, path: str) -> None:
+    answer = await server.get(prefix + path)
+    assert (answer.status, answer.body) == (204, b"")
+
+
+async def test_a_node_is_not_the_health_of_another_app(server: Server) -> None:
+    answer = await server.get("/v1.0/healthz?appid=other")
+    assert answer.error == (500, "ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match")
+
+
+@pytest.mark.parametrize(
+    ("unready", "outbound"), [(("app",), 204), (("store",), 500), (("app", "store"), 500)]
+)
+async def test_a_node_that_is_not_ready_names_what_is_missing(
+    server: Server, fake: FakeNode, unready: tuple[str, ...], outbound: int
+) -> None:
+    fake.now = replace(fake.now, unready=unready)
+    answer = await server.get("/v1.0/healthz")
+    message = f"dapr is not ready: [{' '.join(unready)}]"
+    assert answer.error == (500, "ERR_HEALTH_NOT_READY", message)
+    answer = await server.get("/v1.0/healthz/outbound")
+    assert answer.status == outbound
+    if outbound == 500:
+        text = "dapr outbound is not ready"
+        assert answer.error == (500, "ERR_OUTBOUND_HEALTH_NOT_READY", text)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_the_metadata_of_a_node_in_full(server: Server, prefix: str) -> None:
+    version = "1.18.0-perdure-0.1.0"
+    active = [
+        {"type": "dapr.internal.default.shop.activity", "count": 0},
+        {"type": "cart", "count": 1},
+        {"type": "dapr.internal.default.shop.workflow", "count": 2},
+    ]
+    answer = await server.get(f"{prefix}/metadata")
+    assert answer.status == 200
+    assert answer.json == {
+        "id": "shop",
+        "runtimeVersion": version,
+        "enabledFeatures": [],
+        "actors": active,
+        "components": [],
+        "extended": {"daprRuntimeVersion": version},
+        "subscriptions": [],
+        "httpEndpoints": [],
+        "actorRuntime": {
+            "runtimeStatus": "RUNNING",
+            "activeActors": active,
+            "hostReady": True,
+            "placement": "placement: connected",
+        },
+        "workflows": {"connectedWorkers": 1},
+        "perdure": {
+            "version": "0.1.0",
+            "nodeID": "node-1",
+            "store": "/data/orders.db",
+            "durability": "full",
+            "sqliteVersion": "3.51.3",
+        },
+    }
+
+
+async def test_the_metadata_tells_why_a_node_is_degraded(server: Server, fake: FakeNode) -> None:
+    fake.now = replace(fake.now, unready=("store",), degraded="the disk is full", hosts_app=False)
+    found = (await server.get("/v1.0/metadata")).json
+    assert found["perdure"]["degraded"] == "the disk is full"
+    assert found["workflows"] == {"connectedWorkers": 0}
+    assert found["actorRuntime"]["runtimeStatus"] == "INITIALIZING"
+    assert found["actorRuntime"]["placement"] == "placement: disconnected"
+
+
+async def test_a_metadata_entry_is_added_and_overwritten(server: Server) -> None:
+    for text in ("one", "two words"):
+        answer = await server.send("PUT", "/v1.0/metadata/my%2Fkey", text)
+        assert (answer.status, answer.body) == (204, b"")
+        extended = (await server.get("/v1.0/metadata")).json["extended"]
+        assert extended.pop("daprRuntimeVersion")
+        assert extended == {"my/key": text}
+
+
+async def test_the_metadata_entries_are_bounded(server: Server) -> None:
+    answer = await server.send("PUT", "/v1.0/metadata/k", "x" * 65536)
+    assert answer.error[:2] == (400, "ERR_BAD_REQUEST")
+    for number in range(128):
+        assert (await server.send("PUT", f"/v1.0/metadata/k{number}", "x")).status == 204
+    answer = await server.send("PUT", "/v1.0/metadata/one-more", "x")
+    assert answer.error[:2] == (400, "ERR_BAD_REQUEST")
+    assert (await server.send("PUT", "/v1.0/metadata/k0", "y")).status == 204
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_a_shutdown_is_asked_for(server: Server, fake: FakeNode, prefix: str) -> None:
+    for value, force in [("", False), ("true", True), ("TRUE", True), ("1", False)]:
+        answer = await server.post(f"{prefix}/shutdown", headers={"dapr-force-shutdown": value})
+        assert (answer.status, answer.body) == (204, b"")
+        assert fake.shutdowns.pop() is force
+    await server.post(f"{prefix}/shutdown")
+    assert fake.shutdowns == [False]
+
+
+async def test_a_server_that_has_ended_does_not_listen(serve: Serve) -> None:
+    server, _ = await serve(host="localhost")
+    assert server.url.startswith("http://127.0.0.1:") or server.url.startswith("http://[::1]:")
+    assert (await server.get("/v1.0/healthz")).status == 204

@@ -1,0 +1,50 @@
+"""Runs a stored history again, from its first turn to its last, and compares. A check for tests."""
+
+from __future__ import annotations
+
+import logging
+
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.execution import Execution, Run
+from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.registry import Registry
+
+_log = logging.getLogger("perdure.tests.replay")
+
+
+def check_replay(row: Instance, turns: list[h.Turn], registry: Registry) -> None:
+    """The code of `row`, run over `turns`, asks for the same and ends in the same way."""
+    definition = registry.started(row.name, row.version)
+    if definition is None:
+        return
+    execution = Execution(Run(definition, row.instance_id, row.execution, registry, _log))
+    execution.recorded_patches = frozenset(name for turn in turns for name in turn.patches)
+    try:
+        for number, turn in enumerate(turns):
+            assert execution.outcome is None, f"{row.instance_id}: ended before turn {number}"
+            if any(isinstance(event, h.ExecutionTerminated) for event in turn.incoming):
+                assert number == len(turns) - 1
+                assert row.status is h.Status.TERMINATED
+                return  # What the code asked for in the turn of its end was dropped.
+            execution.replay(turn)
+        _compare(row, turns, execution)
+    finally:
+        execution.close()
+
+
+def _compare(row: Instance, turns: list[h.Turn], execution: Execution) -> None:
+    last = turns[-1].outgoing[-1:] if turns else ()
+    then = last[0] if last and isinstance(last[0], h.ExecutionCompleted) else None
+    now = execution.outcome
+    assert then is None or isinstance(now, h.ExecutionCompleted), f"{then} became {now}"
+    if then is None:
+        assert now is None, f"{row.instance_id}: replay came to {now}"
+        assert execution.custom_status == row.custom_status
+        return
+    assert isinstance(now, h.ExecutionCompleted)
+    assert (now.status, now.output) == (then.status, then.output)
+    assert _why(now.failure) == _why(then.failure)
+
+
+def _why(failure: h.Failure | None) -> tuple[str, str] | None:
+    return None if failure is None else (failure.error_type, failure.message)

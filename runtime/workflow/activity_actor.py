@@ -125,14 +125,14 @@ class ActivityRunner:
 
     async def run(self) -> None:
         """Run what is received, until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
                 while self._waiting and len(self._tasks) < self._config.concurrency:
                     self._start(self._waiting.popleft())
                 await asyncio.get_running_loop().create_future()
-        finally:
-            self._group = None
+            finally:
+                self._group = None  # Before the group ends: what waits must not begin by its end.
 
     async def drain(self, grace_seconds: float) -> list[str]:
         """Start nothing more, let what runs finish, then cancel it. Returns what was cancelled."""

@@ -14,9 +14,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from hashlib import blake2b
-from itertools import zip_longest
-from operator import itemgetter
 from typing import Any
 
 from perdure.runtime.workflow import history as h
@@ -24,11 +21,13 @@ from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.calls import ActivityCall, Call, ChildCall, TimerCall
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.errors import NonDeterminismError
+from perdure.runtime.workflow.external_events import ExternalEvents
 from perdure.runtime.workflow.failure import failure_of
 from perdure.runtime.workflow.loop import EndlessTurn, WorkflowLoop
 from perdure.runtime.workflow.registry import Registry, WorkflowDefinition
 from perdure.runtime.workflow.source import source_line
 from perdure.runtime.workflow.task import Task
+from perdure.runtime.workflow.uuids import derived_uuid
 
 START_TIMER = 0
 """Task id of the timer that a delayed start waits for; the code's own ids begin at 1."""
@@ -84,9 +83,8 @@ class Execution:
         self._timers: dict[int, int] = {}
         self._ids = 0
         self._derived = 0
-        self._buffered: dict[str, deque[tuple[int, h.EventRaised]]] = {}
-        self._raised_count = 0
-        self._waiters: dict[str, deque[tuple[Task[Any], Any, int | None]]] = {}
+        self._born_us: int | None = None
+        self._external = ExternalEvents()
         self._refused_patches: set[str] = set()
         self._main: asyncio.Task[Any] | None = None
         self._continue: tuple[str | None, bool] | None = None
@@ -95,6 +93,8 @@ class Execution:
 
     def begin_turn(self, at_us: int, is_replaying: bool) -> None:
         """The logical time of the events that follow."""
+        if self._born_us is None:
+            self._born_us = at_us
         self.loop.now_us = at_us
         self.loop.is_replaying = self.is_replaying = is_replaying
 
@@ -156,7 +156,9 @@ class Execution:
         if self.outcome is not None:
             return
         if isinstance(event, h.EventRaised):
-            self._raised(event)
+            timer = self._external.arrive(event)
+            if timer is not None:
+                self.cancel_timer(timer)
         else:
             self._answer(event)
         self._advance()
@@ -201,7 +203,7 @@ class Execution:
         assert main is not None
         if self._continue is not None:
             text, keep = self._continue
-            carried = self._unconsumed() if keep else ()
+            carried = self._external.unconsumed() if keep else ()
             self.outcome = ContinuedAsNew(text, carried)
         elif main.done():
             self.outcome = self._completion(main)
@@ -253,22 +255,6 @@ class Execution:
     def open_timers(self) -> list[int]:
         return list(self._timers)
 
-    # ---- replay
-
-    def replay(self, turn: h.Turn) -> None:
-        """Apply a stored turn. Raises `NonDeterminismError` if the code asks for something else."""
-        self.begin_turn(turn.at_us, is_replaying=True)
-        for event in turn.incoming:
-            self.apply(event)
-        recorded = [e for e in turn.outgoing if not isinstance(e, h.ExecutionCompleted)]
-        for then, now in zip_longest(recorded, self.take_commands()):
-            if then is None or now is None or not _same(then, now):
-                raise NonDeterminismError(
-                    f"history has {_describe(then)}, the code now asks for {_describe(now)}"
-                )
-        self.take_cancelled_timers()
-        self.take_new_patches()
-
     # ---- what calls and the context use
 
     @property
@@ -290,8 +276,8 @@ class Execution:
     def derived_id(self) -> str:
         """A UUID that is the same in every replay and differs between runs and instances."""
         self._derived += 1
-        seed = f"{self.instance_id}\n{self.run.execution}\n{self._derived}".encode()
-        return uuid_from(blake2b(seed, digest_size=16).digest())
+        # With the time of its birth: after a purge the same id has the same numbers again.
+        return derived_uuid(self.instance_id, self.run.execution, self._born_us, self._derived)
 
     def start_timer(self, fire_at_us: int, fire: Callable[[], None], origin: str = "sleep") -> int:
         task_id = self.next_task_id()
@@ -312,46 +298,22 @@ class Execution:
 
     def wait_for_event(self, name: str, hint: Any, timeout_us: int | None) -> Task[Any]:
         """The next event of that name: the oldest one buffered, else the next to arrive."""
-        key = name.casefold()
         task = self.new_task()
-        buffered = self._buffered.get(key)
-        if buffered:
-            _give(task, buffered.popleft()[1], hint)
-            return task
-        if timeout_us is not None and timeout_us <= 0:
-            task.set_exception(_timed_out(name))
+        if self._external.take(name, task, hint):
             return task
         timer = None
         if timeout_us is not None:
 
             def expire() -> None:
                 if not task.done():
-                    task.set_exception(_timed_out(name))
+                    task.set_exception(TimeoutError(f"no event '{name}' arrived in time"))
 
+            if timeout_us <= 0:
+                expire()
+                return task
             timer = self.start_timer(self.now_us + timeout_us, expire, f"externalEvent:{name}")
-        self._waiters.setdefault(key, deque()).append((task, hint, timer))
+        self._external.wait(name, task, hint, timer)
         return task
-
-    def _raised(self, event: h.EventRaised) -> None:
-        key = event.name.casefold()
-        waiters = self._waiters.get(key)
-        while waiters:
-            task, hint, timer = waiters.popleft()
-            if task.done():  # It was cancelled, or its time ran out.
-                continue
-            if timer is not None:
-                self.cancel_timer(timer)
-            _give(task, event, hint)
-            return
-        self._raised_count += 1
-        self._buffered.setdefault(key, deque()).append((self._raised_count, event))
-
-    def _unconsumed(self) -> tuple[h.EventRaised, ...]:
-        """Buffered events of all names, in the order of their arrival."""
-        numbered = sorted(
-            (pair for events in self._buffered.values() for pair in events), key=itemgetter(0)
-        )
-        return tuple([event for _, event in numbered])
 
     def held_events(self) -> tuple[h.EventRaised, ...]:
         """External events that were held back and that this run will not see any more."""
@@ -404,56 +366,3 @@ async def _drive(steps: Generator[Any, Any, Any]) -> Any:
         return stop.value
     finally:
         steps.close()
-
-
-def _give(task: Task[Any], event: h.EventRaised, hint: Any) -> None:
-    try:
-        value = payload.decode(event.data, hint, f"data of event '{event.name}'")
-    except payload.PayloadError as error:
-        task.set_exception(error)
-    else:
-        task.set_result(value)
-
-
-def _timed_out(name: str) -> TimeoutError:
-    return TimeoutError(f"no event '{name}' arrived in time")
-
-
-def _same(then: h.Outgoing, now: h.Outgoing) -> bool:
-    if type(then) is not type(now):
-        return False
-    for field in then.__struct_fields__:
-        if field != "source" and getattr(then, field) != getattr(now, field):
-            return False
-    return True
-
-
-def _describe(event: h.Outgoing | None) -> str:
-    match event:
-        case None:
-            return "nothing"
-        case h.TaskScheduled():
-            what = f"activity '{event.name}' with input {_short(event.input)}"
-        case h.TimerCreated():
-            what = f"a timer ({event.origin}) due at {event.fire_at_us} us"
-        case h.ChildWorkflowInstanceCreated() | h.DetachedWorkflowInstanceCreated():
-            what = f"workflow '{event.name}' as '{event.instance_id}' with {_short(event.input)}"
-        case h.ExecutionCompleted():
-            return "the end"
-    where = f" at {event.source}" if event.source else ""
-    return f"{what} as task {event.task_id}{where}"
-
-
-def _short(text: str | None) -> str:
-    if text is None:
-        return "no input"
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def uuid_from(digest: bytes) -> str:
-    """16 bytes in the form of a UUID (version 8: the bits are our own)."""
-    number = int.from_bytes(digest, "big")
-    number = number & ~(0xF << 76) | (8 << 76)
-    number = number & ~(0x3 << 62) | (2 << 62)
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

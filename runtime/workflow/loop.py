@@ -111,6 +111,19 @@ def _refused(what: str) -> Callable[..., Any]:
     return refuse
 
 
+class NumberedTask(asyncio.Task[Any]):
+    """Hashes by its number: `TaskGroup` and `asyncio.wait` keep tasks in sets, and an order by
+    address would be another one in every replay.
+    """
+
+    def __init__(self, coro: Any, number: int, **options: Any) -> None:
+        self._number = number  # First of all: a task is put into a set while it is being made.
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """Owned by one execution, and only ever driven by it."""
 
@@ -119,7 +132,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._ready: deque[Handle] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
         self._tasks_checked = 8
-        self._named = 0
+        self._numbered = 0
         self._closed = False
         self.now_us = 0
         self.is_replaying = False
@@ -163,6 +176,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._tasks.clear()
         self._ready.clear()
 
+    def next_number(self) -> int:
+        """What the next task or future hashes by."""
+        self._numbered += 1
+        return self._numbered
+
     # ---- what asyncio calls
 
     def time(self) -> float:
@@ -193,9 +211,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[Any]:
         if not asyncio.iscoroutine(coro):
             coro = _await(coro)  # type: ignore[arg-type]  # TaskGroup.create_task(ctx.call_activity(…))
-        self._named += 1
-        label = f"Task-{self._named}" if name is None else str(name)
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=label, context=context)
+        number = self.next_number()
+        label = f"Task-{number}" if name is None else str(name)
+        task = NumberedTask(coro, number, loop=self, name=label, context=context)
         self._tasks.append(task)
         if len(self._tasks) > self._tasks_checked:
             self._tasks = [known for known in self._tasks if not known.done()]

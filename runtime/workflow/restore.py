@@ -12,6 +12,7 @@ from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.execution import Execution, Run
 from perdure.runtime.workflow.records import Instance, StoredWorkflow
 from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.replay import replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _replayed(
         for number, turn in enumerate(turns):
             if execution.outcome is not None:
                 raise NonDeterminismError(f"the code now ends before turn {number} of its history")
-            execution.replay(turn)
+            replay(execution, turn)
         if execution.outcome is not None:
             raise NonDeterminismError("the code now ends where its history goes on")
     except Fault:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from perdure.actors.errors import NodeStopping
@@ -20,9 +19,9 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import decode_turn
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
-from perdure.runtime.workflow.execution import uuid_from
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
+from perdure.runtime.workflow.uuids import derived_uuid
 from perdure.runtime.workflow.watchers import Watchers
 
 FINISHED = frozenset(h.TERMINAL)
@@ -111,8 +110,7 @@ class WorkflowService:
     def _fresh_id(self, name: str, idempotency_key: str | None) -> str:
         if idempotency_key is None:
             return self._env.new_id()
-        seed = f"{name}\n{idempotency_key}".encode()
-        return uuid_from(blake2b(seed, digest_size=16).digest())
+        return derived_uuid(name, idempotency_key)
 
     def _request_id(self, idempotency_key: str | None) -> str:
         return self._env.new_id() if idempotency_key is None else f"key:{idempotency_key}"

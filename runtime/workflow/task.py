@@ -16,6 +16,15 @@ T = TypeVar("T")
 class Task(asyncio.Future[T]):
     """The outcome of a durable operation: an activity, a timer, a child workflow or an event."""
 
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        next_number = getattr(loop, "next_number", None)
+        self._number: int | None = None if next_number is None else next_number()
+
+    def __hash__(self) -> int:
+        """By number where there is one: sets of tasks have the same order in every replay."""
+        return super().__hash__() if self._number is None else self._number
+
     @property
     def is_complete(self) -> bool:
         """Whether it has an outcome, good or bad."""

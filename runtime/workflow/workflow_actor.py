@@ -286,9 +286,7 @@ class WorkflowActor:
 
 
 def _is_next_try(row: Instance, parent: h.Parent | None) -> bool:
-    """Whether a child's id was chosen by its caller, which now calls under the same id again."""
-    return (
-        parent is not None
-        and row.parent_key == parent.key
-        and row.parent_execution == parent.execution
-    )
+    """Whether its own parent calls it again: another try under a chosen id, or the parent's next
+    run (continue-as-new), in which the default ids of children begin anew.
+    """
+    return parent is not None and row.parent_key == parent.key

@@ -1,0 +1,55 @@
+"""Runs code again over what has happened, and holds what it asks for against it. A value module."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.errors import NonDeterminismError
+from perdure.runtime.workflow.execution import Execution
+
+
+def replay(execution: Execution, turn: h.Turn) -> None:
+    """Apply a stored turn. Raises `NonDeterminismError` if the code asks for something else."""
+    execution.begin_turn(turn.at_us, is_replaying=True)
+    for event in turn.incoming:
+        execution.apply(event)
+    recorded = [e for e in turn.outgoing if not isinstance(e, h.ExecutionCompleted)]
+    for then, now in zip_longest(recorded, execution.take_commands()):
+        if then is None or now is None or not _same(then, now):
+            raise NonDeterminismError(
+                f"history has {_describe(then)}, the code now asks for {_describe(now)}"
+            )
+    execution.take_cancelled_timers()
+    execution.take_new_patches()
+
+
+def _same(then: h.Outgoing, now: h.Outgoing) -> bool:
+    if type(then) is not type(now):
+        return False
+    for field in then.__struct_fields__:
+        if field != "source" and getattr(then, field) != getattr(now, field):
+            return False
+    return True
+
+
+def _describe(event: h.Outgoing | None) -> str:
+    match event:
+        case None:
+            return "nothing"
+        case h.TaskScheduled():
+            what = f"activity '{event.name}' with input {_short(event.input)}"
+        case h.TimerCreated():
+            what = f"a timer ({event.origin}) due at {event.fire_at_us} us"
+        case h.ChildWorkflowInstanceCreated() | h.DetachedWorkflowInstanceCreated():
+            what = f"workflow '{event.name}' as '{event.instance_id}' with {_short(event.input)}"
+        case h.ExecutionCompleted():
+            return "the end"
+    where = f" at {event.source}" if event.source else ""
+    return f"{what} as task {event.task_id}{where}"
+
+
+def _short(text: str | None) -> str:
+    if text is None:
+        return "no input"
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -28,7 +28,17 @@ class ActivationState(Enum):
 class Activation:
     """An actor that is in memory on this node. At most one turn is under way at any time."""
 
-    __slots__ = ("actor", "epoch", "in_turn", "last_used", "mailbox", "ref", "slot", "state")
+    __slots__ = (
+        "actor",
+        "epoch",
+        "in_turn",
+        "is_retained",
+        "last_used",
+        "mailbox",
+        "ref",
+        "slot",
+        "state",
+    )
 
     def __init__(self, ref: ActorRef, slot: int, epoch: int, mailbox: Mailbox) -> None:
         self.ref = ref
@@ -40,6 +50,12 @@ class Activation:
         self.in_turn: list[Delivery] = []
         """The messages of the turn under way, to be taken again if it cannot be committed."""
         self.last_used = 0.0
+        self.is_retained = False
+
+    @property
+    def may_go(self) -> bool:
+        """Whether nothing is lost if it is dropped now and loaded when it is needed."""
+        return self.state is ActivationState.IDLE and not self.is_retained
 
     def __repr__(self) -> str:
         return f"<Activation {self.ref} {self.state.name} waiting={len(self.mailbox)}>"

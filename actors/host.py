@@ -21,14 +21,13 @@ from perdure.actors.errors import (
     MailboxFull,
     NodeStopping,
     NotOwner,
-    Retryable,
-    StoreUnavailable,
 )
 from perdure.actors.identity import ActorRef
 from perdure.actors.loader import Loader
 from perdure.actors.mailbox import Mailbox
-from perdure.actors.messages import Delivery, Quarantine, ReminderDue
+from perdure.actors.messages import Delivery, Quarantine
 from perdure.actors.ports import ActorType, Env, Outbound, Snapshot
+from perdure.actors.redelivery import after_failure
 from perdure.actors.reminders import Reminders
 from perdure.actors.unit_of_work import Decision
 
@@ -84,7 +83,7 @@ class ActorHost:
         self._calls = 0
         self._busy = 0
         self._less_busy = asyncio.Event()
-        self._turn_name = ""
+        self._in_turn: ActorRef | None = None
         self._failed: asyncio.Future[None] | None = None
         self._stopping = False
         self.turns = 0
@@ -102,15 +101,18 @@ class ActorHost:
 
     # ---- messages in
 
-    def deliver(self, ref: ActorRef, delivery: Delivery) -> None:
+    def deliver(self, ref: ActorRef, delivery: Delivery, *, is_new: bool = False) -> None:
         """Put a message into the mailbox of a local actor, activating it if need be.
+
+        If the actor `is_new` it is not looked for in the store. That saves every start of a
+        workflow a read; and were it wrong, its commit would be refused and the actor loaded then.
 
         Raises `MailboxFull`, `NodeStopping`, `NotOwner` or `ActorTypeUnknown`; then nothing was
         queued.
         """
         activation = self._activations.get(ref)
         if activation is None:
-            activation = self._activate(ref)
+            activation = self._activate(ref, is_new=is_new)
         else:
             self._activations.move_to_end(ref)
         if delivery.reply is not None:
@@ -124,10 +126,12 @@ class ActorHost:
         if activation.state is ActivationState.IDLE:
             self._make_ready(activation)
 
-    def call(self, ref: ActorRef, message: object) -> asyncio.Future[object]:
+    def call(
+        self, ref: ActorRef, message: object, *, is_new: bool = False
+    ) -> asyncio.Future[object]:
         """Deliver a call; the future settles after the commit of the turn that takes it."""
         reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self.deliver(ref, Delivery(message, reply))
+        self.deliver(ref, Delivery(message, reply), is_new=is_new)
         return reply
 
     def is_live(self, ref: ActorRef) -> bool:
@@ -139,7 +143,7 @@ class ActorHost:
         activation = self._activations.get(ref)
         if activation is None:
             return True
-        if activation.state is not ActivationState.IDLE:
+        if not activation.may_go:
             return False
         self._discard(activation)
         return True
@@ -159,7 +163,8 @@ class ActorHost:
     @property
     def current_turn(self) -> str:
         """The actor whose turn runs at this moment, for a watchdog's thread; else empty."""
-        return self._turn_name
+        ref = self._in_turn
+        return "" if ref is None else str(ref)
 
     def stop_taking(self) -> None:
         """Refuse new messages; what is in the mailboxes is still worked off."""
@@ -186,7 +191,7 @@ class ActorHost:
 
     # ---- activation
 
-    def _activate(self, ref: ActorRef) -> Activation:
+    def _activate(self, ref: ActorRef, *, is_new: bool = False) -> Activation:
         if self._stopping:
             raise NodeStopping("this node is shutting down and takes no new work")
         if ref.type not in self._types:
@@ -199,7 +204,10 @@ class ActorHost:
         self._busy += 1
         if len(self._activations) > self._config.live_actors_max:
             self._make_room()
-        self._loader.load(ref, lambda found: self._loaded(activation, found))
+        if is_new:
+            self._loaded(activation, Snapshot(ref))
+        else:
+            self._loader.load(ref, lambda found: self._loaded(activation, found))
         return activation
 
     def _loaded(self, activation: Activation, found: Snapshot | Exception) -> None:
@@ -246,7 +254,7 @@ class ActorHost:
     def _make_room(self) -> None:
         """Drop the idle activations that were used least recently, down to the limit."""
         surplus = len(self._activations) - self._config.live_actors_max
-        idle = (a for a in self._activations.values() if a.state is ActivationState.IDLE)
+        idle = (a for a in self._activations.values() if a.may_go)
         for activation in [a for a, _ in zip(idle, range(surplus), strict=False)]:
             self._discard(activation)
 
@@ -254,7 +262,7 @@ class ActorHost:
         now = asyncio.get_running_loop().time()
         horizon = now - self._config.idle_seconds
         for activation in list(self._activations.values()):
-            if activation.state is ActivationState.IDLE and activation.last_used < horizon:
+            if activation.may_go and activation.last_used < horizon:
                 self._discard(activation)
 
     def _discard(self, activation: Activation) -> None:
@@ -292,7 +300,7 @@ class ActorHost:
         assert actor is not None
         batch = activation.mailbox.take(self._config.turn_messages_max)
         loop = asyncio.get_running_loop()
-        self._turn_name = str(activation.ref)
+        self._in_turn = activation.ref
         began = loop.time()
         try:
             decision = actor.decide(batch, self._env.now_us())
@@ -300,7 +308,7 @@ class ActorHost:
             self._turn_failed(activation, batch, error)
             return
         finally:
-            self._turn_name = ""
+            self._in_turn = None
         activation.last_used = ended = loop.time()
         if ended - began > self._config.block_warn_seconds:
             self._warn_blocked(activation, ended - began)
@@ -334,6 +342,7 @@ class ActorHost:
 
     def _act(self, activation: Activation, decision: Decision) -> None:
         assert self._outbound is not None
+        activation.is_retained = decision.retain
         unit = decision.unit
         if unit is not None:
             if unit.reminders_set or unit.reminders_cleared:
@@ -377,30 +386,11 @@ class ActorHost:
 
     def _again(self, ref: ActorRef, batch: Iterable[Delivery], error: Exception) -> None:
         """Have messages taken again after a failure, or refuse them if that cannot help now."""
-        refused, repeated = [], []
-        worst = 0
-        for delivery in batch:
-            delivery.attempts += 1
-            worst = max(worst, delivery.attempts)
-            hopeless = isinstance(error, (StoreUnavailable, NodeStopping)) or (
-                delivery.attempts > self._config.turn_attempts_max
-            )
-            if delivery.reply is not None and (hopeless or delivery.reply.done()):
-                refused.append(delivery)
-            elif not isinstance(delivery.body, (ReminderDue, Quarantine)):
-                repeated.append(delivery)  # A reminder comes again by itself: its row is there.
-        self._refuse(refused, error)
-        if isinstance(error, NodeStopping):
-            return
-        if worst > self._config.turn_attempts_max and not isinstance(error, Retryable):
-            repeated = [d for d in repeated if d.reply is None]
-            reason = f"its turn failed {worst} times, at last with {type(error).__name__}: {error}"
-            repeated.insert(0, Delivery(Quarantine(reason)))
-        if repeated:
-            # A store that is back must not be kept waiting; a turn that fails had better be.
-            longest = 1.0 if isinstance(error, Retryable) else 16.0
-            delay = min(0.01 * 4.0 ** min(worst, 6), longest)
-            asyncio.get_running_loop().call_later(delay, self._redeliver, ref, repeated)
+        found = after_failure(batch, error, self._config.turn_attempts_max)
+        self._refuse(found.refused, error)
+        if found.repeated:
+            loop = asyncio.get_running_loop()
+            loop.call_later(found.delay_seconds, self._redeliver, ref, found.repeated)
 
     def _redeliver(self, ref: ActorRef, batch: list[Delivery]) -> None:
         for index, delivery in enumerate(batch):

@@ -29,14 +29,17 @@ class Joined:
 class MembershipStore(Protocol):
     """Membership and slots, each operation one transaction."""
 
-    async def join(self, identity: NodeIdentity, slots: int, is_alive: IsAlive) -> Joined:
+    async def join(
+        self, identity: NodeIdentity, slots: int, is_alive: IsAlive, now_us: int = 0
+    ) -> Joined:
         """Become a member with a new generation and take over the slots of the dead.
 
         In one transaction: former nodes whose process is gone are marked dead; this node's row is
         inserted or replaced with state `up` and a generation above any used before; every slot that
         no living node owns gets this node as owner, epoch + 1; for each node found dead without
-        having left, `attempts` of its instances with work in flight is raised by one. The slot
-        table is created with `slots` rows at the first join and keeps that number afterwards.
+        having left, `attempts` of its instances that were at work is raised by one: those with
+        activities in flight, unread inbox rows, or a reminder due by `now_us`. The slot table is
+        created with `slots` rows at the first join and keeps that number afterwards.
         Raises `NodeIdTaken` or `ClusterOccupied` (a living node holds this database).
         """
         ...

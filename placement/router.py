@@ -20,7 +20,9 @@ from perdure.placement.table import PlacementTable
 class LocalHost(Protocol):
     """What the router needs of the host on this node."""
 
-    def call(self, ref: ActorRef, message: object) -> asyncio.Future[Any]: ...
+    def call(
+        self, ref: ActorRef, message: object, *, is_new: bool = False
+    ) -> asyncio.Future[Any]: ...
 
     def deliver(self, ref: ActorRef, delivery: Delivery) -> None: ...
 
@@ -59,19 +61,17 @@ class Router:
         epoch = table.epoch_if_owned(slot, self._fence.node_id, self._fence.generation)
         return None if epoch is None else (slot, epoch)
 
-    async def call(self, ref: ActorRef, message: object) -> Any:
+    async def call(self, ref: ActorRef, message: object, *, is_new: bool = False) -> Any:
         """Send a message and wait for the answer, which comes after the commit of its turn.
+
+        `is_new`: nothing is stored of the actor, because its id has just been made.
 
         Raises what the actor answered with, `MailboxFull` if it has too much to do, `NotOwner` if
         its slot has no owner that this node can reach.
         """
         if self.owned(ref.id) is None:
             raise NotOwner(f"no node that this one can reach owns {ref}")
-        return await self._host.call(ref, message)
-
-    def post(self, ref: ActorRef, message: object) -> None:
-        """Send without waiting for an answer. Raises `Retryable` if it cannot be taken now."""
-        self._host.deliver(ref, Delivery(message))
+        return await self._host.call(ref, message, is_new=is_new)
 
     def tell(self, ref: ActorRef, message: object) -> None:
         """Send without waiting. A message that cannot be taken now is left to recovery."""

@@ -107,7 +107,7 @@ class Engine:
         """Become a member of the cluster. Raises `ClusterOccupied`, `NodeIdTaken`, `Retryable`."""
         seams, config = self._seams, self._config
         store, env = seams.store, seams.env
-        joined = await store.join(seams.identity, config.slots, seams.is_alive)
+        joined = await store.join(seams.identity, config.slots, seams.is_alive, env.now_us())
         for dead in joined.unclean:
             env.log.warning(
                 "a node had died without leaving; its work goes on here",
@@ -130,7 +130,7 @@ class Engine:
         surroundings = Surroundings(self._registry, env, self.keys, config.workflows, env.log)
         self.host.register(WORKFLOW, WorkflowActorType(surroundings))
         self.activities = ActivityRunner(
-            self._registry, env, self.router.post, seams.executor, config.activities
+            self._registry, env, self.router.call, seams.executor, config.activities
         )
         self.router.serve(ACTIVITY, self.activities)
         self.host.connect(self.router, self.watchers.announce)

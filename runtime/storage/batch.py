@@ -26,7 +26,6 @@ from perdure.runtime.workflow.records import ChangeKind, WorkflowChange
 
 _DELETE = "DELETE FROM workflows WHERE key = ? AND execution = ? AND next_seq = ?"
 _DELETE_HISTORY = "DELETE FROM history WHERE key = ?"
-_DELETE_INBOX = "DELETE FROM inbox WHERE app_id = ? AND type = ? AND id = ?"
 _DELETE_REMINDERS = "DELETE FROM reminders WHERE key = ?"
 _DROP_HISTORY = "DELETE FROM history WHERE key = ? AND execution < ?"
 _APPEND = "INSERT INTO history (key, execution, seq, turn) VALUES (?, ?, ?, ?)"
@@ -73,7 +72,7 @@ class Batch:
         """The (slot, epoch) pairs under which the units were decided."""
         self._creates: dict[Shape, list[Row]] = {}
         self._updates: dict[tuple[bool, Shape], list[Row]] = {}
-        self._deletes: list[tuple[Row, Row]] = []
+        self._deletes: list[Row] = []
         self._drops: list[Row] = []
         self._history: list[Row] = []
         self._consumed: list[Row] = []
@@ -111,7 +110,7 @@ class Batch:
         row, kind = change.row, change.kind
         expected = (row.key, change.expected_execution, change.expected_seq)
         if kind is ChangeKind.DELETE:
-            self._deletes.append((expected, (self._app_id, *unit.ref)))
+            self._deletes.append(expected)
             return
         turn, shape, optional = turn_columns(row)
         if kind is ChangeKind.UPDATE and row.execution == change.expected_execution:
@@ -133,18 +132,12 @@ class Batch:
             self._history.append((row.key, row.execution, change.turn_seq, blob))
 
     def work(self) -> Iterator[Work]:
-        """What to execute, in order.
-
-        Deletions come first: a message that is sent to an instance in the same transaction in which
-        its predecessor of that id is purged belongs to its successor.
-        """
+        """What to execute, in order."""
         if self._deletes:
-            rows = [row for row, _ in self._deletes]
-            keys: list[Row] = [(row[0],) for row in rows]
-            yield _DELETE, rows, True
+            keys: list[Row] = [(row[0],) for row in self._deletes]
+            yield _DELETE, self._deletes, True
             yield _DELETE_HISTORY, keys, False
             yield _DELETE_REMINDERS, keys, False
-            yield _DELETE_INBOX, [ref for _, ref in self._deletes], False
         for shape, rows in self._creates.items():
             yield _insert(shape), rows, True
         for (is_run, shape), rows in self._updates.items():

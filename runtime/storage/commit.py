@@ -15,7 +15,6 @@ from perdure.actors.unit_of_work import UnitOfWork
 from perdure.runtime.storage.batch import Batch
 from perdure.runtime.storage.failures import meaning
 from perdure.runtime.storage.transaction import write_transaction
-from perdure.runtime.workflow.records import ChangeKind, WorkflowChange
 
 _FENCE = (
     "UPDATE nodes SET heartbeat = heartbeat + 1 "
@@ -86,12 +85,7 @@ class Commit:
     def _one_by_one(self, connection: sqlite3.Connection) -> Outcomes:
         self._check(connection)
         owned = self._owned.read(connection, self._fence)
-        # In the same order as `Batch.work`, and for the same reason: deletions first.
-        order = sorted(range(len(self._units)), key=lambda i: not _deletes(self._units[i]))
-        outcomes: Outcomes = [None] * len(order)
-        for i in order:
-            outcomes[i] = self._alone(connection, self._units[i], owned)
-        return outcomes
+        return [self._alone(connection, unit, owned) for unit in self._units]
 
     def _alone(
         self,
@@ -132,10 +126,6 @@ class Commit:
             raise NodeFenced(
                 f"node {fence.node_id!r} is no longer a member under generation {fence.generation}"
             )
-
-
-def _deletes(unit: UnitOfWork) -> bool:
-    return isinstance(unit.change, WorkflowChange) and unit.change.kind is ChangeKind.DELETE
 
 
 def _apply(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -15,6 +15,7 @@ import aiosqlite
 
 from perdure.actors.errors import StoreUnavailable
 from perdure.runtime.storage.checkpoint import Checkpoints
+from perdure.runtime.storage.filesystem import Presence
 from perdure.runtime.storage.lock import WriteLock
 
 T = TypeVar("T")
@@ -37,11 +38,19 @@ class MemoryRunner:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
+        self._closed = False
 
     async def write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("the database in memory is closed: this node has stopped")
         return await on_thread(self._connection, transaction, self._connection._conn)
 
     read = write
+
+    async def close(self) -> None:
+        """Finish what was begun, and forget the database."""
+        self._closed = True
+        await self._connection.close()
 
     def __repr__(self) -> str:
         return "<MemoryRunner>"
@@ -66,6 +75,7 @@ class FileRunner:
         self._reader = reader
         self._lock = lock
         self.checkpoints = Checkpoints(path)
+        self._presence = Presence(path, path.with_name(path.name + "-wal"))
         self._closed = False
 
     async def write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
@@ -94,8 +104,11 @@ class FileRunner:
     ) -> T:
         self._lock.acquire()
         try:
+            self._presence.check()
             self.checkpoints.run_if_due(connection)
-            return transaction(connection)
+            result = transaction(connection)
+            self._presence.learn()
+            return result
         finally:
             self._lock.release()
 

@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 
+from perdure.actors.errors import StoreDamaged
 from perdure.runtime.storage.errors import (
     DirectoryMissing,
     NetworkFileSystem,
@@ -66,6 +67,39 @@ def file_system_of(directory: Path, mounts: Path = _MOUNTS) -> str:
         if directory.is_relative_to(mounted) and len(mounted.parts) >= len(best.parts):
             best, kind = mounted, this_kind
     return kind
+
+
+class Presence:
+    """Notices that a file of an open database was deleted or replaced.
+
+    SQLite would go on writing to what no longer has a name, and lose it all at the end.
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        self._seen: dict[Path, tuple[int, int] | None] = dict.fromkeys(paths)
+
+    def learn(self) -> None:
+        """Call when the database is known to be open, so that its files are there to stay."""
+        for path, seen in self._seen.items():
+            if seen is None:
+                self._seen[path] = _file_id(path)
+
+    def check(self) -> None:
+        """Raises `StoreDamaged` if a file is not the one that it was."""
+        for path, seen in self._seen.items():
+            if seen is not None and _file_id(path) != seen:
+                raise StoreDamaged(
+                    f"{path} was deleted or replaced while the database was in use; what was "
+                    "written since is lost: stop all nodes and restore a backup"
+                )
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _directory(path: Path) -> Path:

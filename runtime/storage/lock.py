@@ -17,6 +17,7 @@ import os
 import threading
 from pathlib import Path
 
+from perdure.actors.errors import StoreUnavailable
 from perdure.runtime.storage.errors import LockHolder, WriterStuck
 
 _RECORD_BYTES = 256
@@ -36,8 +37,10 @@ class WriteLock:
         """Take the lock. Raises `WriterStuck`, without it, if that takes too long."""
         if self._waiter is not None or not self._take_at_once():
             self._wait()
-        # Of a fixed length, so that a reader never sees parts of two records.
-        os.pwrite(self._file, self._record, 0)
+        # Of a fixed length, so that a reader never sees parts of two records. Only information: a
+        # full disk must not fail the write here, where the lock would stay taken.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, self._record, 0)
 
     def release(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -50,6 +53,11 @@ class WriteLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the write lock {self._path} cannot be taken: {error.strerror}; check the file "
+                "system of the database"
+            ) from error
         return True
 
     def _wait(self) -> None:
@@ -73,7 +81,8 @@ class _Waiter:
     """
 
     def __init__(self, file: int) -> None:
-        self._file = file
+        # The same lock, but a descriptor of its own: the owner may close the other one meanwhile.
+        self._file = os.dup(file)
         self._changed = threading.Condition()
         self._wanted = True
         self._held = False
@@ -94,16 +103,18 @@ class _Waiter:
             return self._held
 
     def _run(self) -> None:
-        # An error here (the file was closed) ends the waiting like a timeout does.
-        with contextlib.suppress(OSError):
+        taken = False
+        try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
+            taken = True
+        finally:
             with self._changed:
-                self._held = self._wanted
-                if not self._held:
+                self._held = taken and self._wanted
+                self._ended = True
+                if taken and not self._held:
                     fcntl.flock(self._file, fcntl.LOCK_UN)
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+                self._changed.notify_all()
+            os.close(self._file)
 
 
 def read_holder(path: Path) -> LockHolder | None:

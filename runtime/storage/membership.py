@@ -23,8 +23,12 @@ _NODES = (
 _DIE = "UPDATE nodes SET state = 'dead' WHERE node_id = ? AND generation = ?"
 # What is stalled has nothing running that could have killed the node.
 _COUNT_ATTEMPT = (
-    "UPDATE workflows SET attempts = attempts + 1 "
-    f"WHERE app_id = ? AND has_work = 1 AND status <> {int(Status.STALLED)} AND slot IN "
+    "UPDATE workflows SET attempts = attempts + 1 WHERE key IN ("
+    "SELECT key FROM workflows WHERE has_work = 1 "
+    "UNION SELECT key FROM reminders WHERE due_us <= ? "
+    "UNION SELECT w.key FROM inbox i JOIN workflows w "
+    "ON w.app_id = i.app_id AND w.instance_id = i.id WHERE i.type = 'workflow') "
+    f"AND app_id = ? AND status <> {int(Status.STALLED)} AND slot IN "
     "(SELECT slot FROM slots WHERE app_id = ? AND owner = ? AND owner_generation = ?)"
 )
 # Told of once, by the join that found them; else a row would stay for every start of a node.
@@ -43,12 +47,16 @@ _PRESENT = frozenset({NodeState.JOINING, NodeState.UP, NodeState.DRAINING})
 
 
 def join(
-    connection: sqlite3.Connection, identity: NodeIdentity, slots: int, is_alive: IsAlive
+    connection: sqlite3.Connection,
+    identity: NodeIdentity,
+    slots: int,
+    is_alive: IsAlive,
+    now_us: int,
 ) -> Joined:
     """Become the member that owns every slot, or raise and change nothing."""
     connection.execute(_FORGET)
     unclean = [
-        _bury(connection, member)
+        _bury(connection, member, now_us)
         for member in nodes(connection)
         if member.state in _PRESENT and not _is_former_self(identity, member, is_alive)
     ]
@@ -141,12 +149,12 @@ def _is_former_self(identity: NodeIdentity, member: NodeRecord, is_alive: IsAliv
     )
 
 
-def _bury(connection: sqlite3.Connection, member: NodeRecord) -> NodeRecord:
+def _bury(connection: sqlite3.Connection, member: NodeRecord, now_us: int) -> NodeRecord:
     identity = member.identity
     connection.execute(_DIE, (identity.node_id, member.generation))
     connection.execute(
         _COUNT_ATTEMPT,
-        (identity.app_id, identity.app_id, identity.node_id, member.generation),
+        (now_us, identity.app_id, identity.app_id, identity.node_id, member.generation),
     )
     return NodeRecord(
         identity=identity,

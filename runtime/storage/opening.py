@@ -68,7 +68,10 @@ async def open_runner(
         async with _connect(MEMORY) as connection:
             memory = MemoryRunner(connection)
             await memory.write(migrate)
-            yield memory
+            try:
+                yield memory
+            finally:
+                await memory.close()
         return
     options = options or StoreOptions()
     path = prepare(Path(path))

@@ -36,18 +36,20 @@ def history(
 
 
 def page(connection: sqlite3.Connection, app_id: str, query: ListQuery) -> Page:
+    # One row more than asked for tells whether there is a next page.
+    found = connection.execute(*page_statement(app_id, query, query.limit + 1)).fetchall()
+    rows = [instance_of(row) for row in found[: query.limit]]
+    return Page(rows, rows[-1].key if rows and len(found) > query.limit else None)
+
+
+def page_statement(app_id: str, query: ListQuery, limit: int) -> tuple[str, list[Any]]:
     where, arguments = _filters(app_id, query)
     if query.after_key is not None:
         where += " AND w.key < ?" if query.newest_first else " AND w.key > ?"
         arguments.append(query.after_key)
     order = "DESC" if query.newest_first else "ASC"
-    # One row more than asked for tells whether there is a next page.
-    found = connection.execute(
-        f"SELECT {COLUMNS} FROM workflows AS w WHERE {where} ORDER BY w.key {order} LIMIT ?",
-        (*arguments, query.limit + 1),
-    ).fetchall()
-    rows = [instance_of(row) for row in found[: query.limit]]
-    return Page(rows, rows[-1].key if rows and len(found) > query.limit else None)
+    sql = f"SELECT {COLUMNS} FROM workflows AS w WHERE {where} ORDER BY w.key {order} LIMIT ?"
+    return sql, [*arguments, limit]
 
 
 def counts(connection: sqlite3.Connection, app_id: str, query: ListQuery) -> dict[Status, int]:
@@ -70,8 +72,10 @@ def children(connection: sqlite3.Connection, key: int) -> list[Instance]:
 
 
 def _filters(app_id: str, query: ListQuery) -> tuple[str, list[Any]]:
-    where, arguments = ["w.app_id = ?"], [app_id]
-    values: list[Any] = list(arguments)
+    # Without a prefix the index of the ids would only bring them in the wrong order; the unary
+    # plus keeps SQLite from using it, so that a page costs what it holds.
+    where = ["w.app_id = ?" if query.id_prefix else "+w.app_id = ?"]
+    values: list[Any] = [app_id]
     if query.statuses:
         where.append(f"w.status IN ({', '.join('?' for _ in query.statuses)})")
         values += [int(status) for status in query.statuses]

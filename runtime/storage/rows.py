@@ -56,8 +56,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _crc = zlib.crc32
 
 Shape: TypeAlias = tuple[bool, ...]
-"""For each optional column whether it is NULL. Binding a NULL costs as much as ten integers, so that
-each shape has a statement of its own; there are few of them in practice."""
+"""For each optional column whether it is NULL. Binding a NULL costs as much as ten integers, so
+that each shape has a statement of its own; there are few of them in practice."""
 
 _NO_RUN_SHAPE: Shape = (True,) * len(RUN_OPTIONAL)
 _NO_TURN_SHAPE: Shape = (True,) * len(TURN_OPTIONAL)

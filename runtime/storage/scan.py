@@ -24,10 +24,11 @@ _STALLED = (
     "SELECT key, instance_id FROM workflows WHERE app_id = ? AND key > ? "
     f"AND status = {_STALLED_STATUS} ORDER BY key LIMIT ?"
 )
-_INBOX = "SELECT n, type, id FROM inbox WHERE app_id = ? AND n > ? ORDER BY n LIMIT ?"
+# The unary plus and the cross join keep SQLite from an index that has the wrong order.
+_INBOX = "SELECT n, type, id FROM inbox WHERE +app_id = ? AND n > ? ORDER BY n LIMIT ?"
 _REMINDERS = (
     "SELECT w.instance_id, r.name, r.due_us "
-    "FROM reminders AS r JOIN workflows AS w ON w.key = r.key "
+    "FROM reminders AS r CROSS JOIN workflows AS w ON w.key = r.key "
     "WHERE r.due_us < ? AND w.app_id = ? ORDER BY r.due_us, r.key, r.name LIMIT ?"
 )
 

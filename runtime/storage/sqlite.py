@@ -58,8 +58,10 @@ class SqliteStore:
     async def reserve_keys(self, count: int) -> range:
         return await self._write(lambda c: membership.reserve_keys(c, count))
 
-    async def join(self, identity: NodeIdentity, slots: int, is_alive: IsAlive) -> Joined:
-        joined = await self._write(lambda c: membership.join(c, identity, slots, is_alive))
+    async def join(
+        self, identity: NodeIdentity, slots: int, is_alive: IsAlive, now_us: int = 0
+    ) -> Joined:
+        joined = await self._write(lambda c: membership.join(c, identity, slots, is_alive, now_us))
         self._empty = Batch(self._app_id, joined.table.slots)
         return joined
 

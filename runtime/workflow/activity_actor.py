@@ -13,7 +13,7 @@ import contextvars
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +31,8 @@ from perdure.runtime.workflow.messages import WORKFLOW, Completion, RunActivity
 from perdure.runtime.workflow.payload import PayloadError
 from perdure.runtime.workflow.registry import ActivityDefinition, Registry
 
-Post = Callable[[ActorRef, object], None]
-"""Hands a message to an actor. Raises `Retryable` if it cannot be taken now."""
+Deliver = Callable[[ActorRef, object], Awaitable[object]]
+"""Hands a message to an actor and waits until it is taken, durably. Raises `Retryable`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +85,19 @@ class ActivityRunner:
         self,
         registry: Registry,
         env: Env,
-        post: Post,
+        deliver: Deliver,
         executor: Executor | None,
         config: ActivityConfig,
     ) -> None:
         self._registry = registry
         self._env = env
-        self._post = post
+        self._deliver = deliver
         self._executor = executor
         self._config = config
-        self._known: set[tuple[str, int, int]] = set()
+        self._known: set[tuple[int, int, int]] = set()
         self._waiting: deque[RunActivity] = deque()
         self._group: asyncio.TaskGroup | None = None
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._tasks: dict[asyncio.Task[None], RunActivity] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._draining = False
@@ -106,7 +106,7 @@ class ActivityRunner:
     def receive(self, ref: ActorRef, message: object) -> None:
         """Run an activity, unless this very execution is running or waiting already."""
         assert isinstance(message, RunActivity)
-        key = (message.instance_id, message.execution, message.task_id)
+        key = (message.key, message.execution, message.task_id)
         if key in self._known or self._draining:
             return
         self._known.add(key)
@@ -148,13 +148,13 @@ class ActivityRunner:
             task.cancel()
         if left:
             await asyncio.sleep(0)  # Let asynchronous ones see it; a thread cannot be stopped.
-        return [name for _, name in left]
+        return [f"{message.name} for {message.instance_id}" for _, message in left]
 
     def _start(self, message: RunActivity) -> None:
         assert self._group is not None
         self.started += 1
         task = self._group.create_task(self._execute(message))
-        self._tasks[task] = f"{message.name} for {message.instance_id}"
+        self._tasks[task] = message
         self._quiet.clear()
         task.add_done_callback(self._ended)
 
@@ -168,16 +168,18 @@ class ActivityRunner:
     async def _execute(self, message: RunActivity) -> None:
         event = await self._outcome(message)
         target = ActorRef(WORKFLOW, message.instance_id)
-        completion = Completion(message.execution, event)
+        completion = Completion(message.key, message.execution, event)
         delay = 0.02
+        # It stays known until its answer is durable: a workflow that is loaded meanwhile and asks
+        # for what has not been answered must not have it run again.
         while True:
             try:
-                self._post(target, completion)
+                await self._deliver(target, completion)
                 break
             except Retryable:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
-        self._known.discard((message.instance_id, message.execution, message.task_id))
+        self._known.discard((message.key, message.execution, message.task_id))
 
     async def _outcome(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
         """Run the function; whatever it does becomes one of the two."""
@@ -185,11 +187,13 @@ class ActivityRunner:
         definition = self._registry.activity(message.name)
         if definition is None:
             return h.TaskFailed(task_id, activity_not_registered(message.name))
-        seconds = None if message.timeout_ms is None else message.timeout_ms / 1000
-        limit = asyncio.timeout(seconds)
+        limit = None if message.timeout_ms is None else asyncio.timeout(message.timeout_ms / 1000)
         try:
-            async with limit:
+            if limit is None:
                 result = await self._call(definition, message)
+            else:
+                async with limit:
+                    result = await self._call(definition, message)
             text = definition.encode_output(result)
             if text is not None and len(text) > self._config.result_bytes_max:
                 raise PayloadError(
@@ -197,7 +201,7 @@ class ActivityRunner:
                     f"{self._config.result_bytes_max}; return a reference to where the data is"
                 )
         except TimeoutError as error:
-            if limit.expired() and message.timeout_ms is not None:
+            if limit is not None and limit.expired() and message.timeout_ms is not None:
                 return h.TaskFailed(task_id, activity_timed_out(message.name, message.timeout_ms))
             return h.TaskFailed(task_id, failure_of(error))
         except (Exception, SystemExit) as error:

@@ -49,22 +49,48 @@ class TimerCall:
         self._fire()
 
 
-class ActivityCall:
+class _Tries:
+    """The tries of one call: what it was when it began, and whether it is to be made again."""
+
+    __slots__ = ("_asking", "_failures", "_first_try_us", "_policy", "_result_hint", "task")
+
+    def __init__(
+        self, asking: Asking, task: Task[Any], result_hint: Any, policy: RetryPolicy | None
+    ) -> None:
+        self._asking = asking
+        self.task = task
+        self._result_hint = result_hint
+        self._policy = policy
+        self._failures = 0
+        self._first_try_us = asking.now_us
+
+    def _is_to_be_repeated(
+        self, failure: h.Failure | None, origin: str, ask: Callable[[], None]
+    ) -> bool:
+        """Count a failure, and start the timer of the next try if there is to be one."""
+        self._failures += 1
+        if self._policy is None or failure is None:
+            return False
+        now_us = self._asking.now_us
+        delay_us = next_delay_us(self._policy, self._failures, self._first_try_us, now_us, failure)
+        if delay_us is None:
+            return False
+        self._asking.start_retry(now_us + delay_us, origin, ask)
+        return True
+
+    def _succeed(self, text: str | None, what: str) -> None:
+        try:
+            value = payload.decode(text, self._result_hint, what)
+        except payload.PayloadError as error:
+            self.task.set_exception(error)
+        else:
+            self.task.set_result(value)
+
+
+class ActivityCall(_Tries):
     """One call of an activity, over all its tries."""
 
-    __slots__ = (
-        "_asking",
-        "_execution_id",
-        "_failures",
-        "_first_try_us",
-        "_input",
-        "_name",
-        "_policy",
-        "_result_hint",
-        "_source",
-        "_timeout_ms",
-        "task",
-    )
+    __slots__ = ("_execution_id", "_input", "_name", "_source", "_timeout_ms")
 
     def __init__(
         self,
@@ -79,17 +105,12 @@ class ActivityCall:
         execution_id: str,
         source: str,
     ) -> None:
-        self._asking = asking
-        self.task = task
+        super().__init__(asking, task, result_hint, policy)
         self._name = name
         self._input = input
-        self._result_hint = result_hint
-        self._policy = policy
         self._timeout_ms = timeout_ms
         self._execution_id = execution_id
         self._source = source
-        self._failures = 0
-        self._first_try_us = asking.now_us
 
     def ask(self) -> None:
         if self.task.done():  # Cancelled while the retry was waited for.
@@ -104,40 +125,18 @@ class ActivityCall:
         if self.task.done():
             return
         if isinstance(event, h.TaskCompleted):
-            _settle(self.task, event.result, self._result_hint, f"result of '{self._name}'")
+            self._succeed(event.result, f"result of '{self._name}'")
             return
-        self._failures += 1
-        now_us = self._asking.now_us
-        if self._policy is not None:
-            delay_us = next_delay_us(
-                self._policy, self._failures, self._first_try_us, now_us, event.failure
-            )
-            if delay_us is not None:
-                origin = f"activityRetry:{self._execution_id}"
-                self._asking.start_retry(now_us + delay_us, origin, self.ask)
-                return
-        self.task.set_exception(
-            activity_failed(self._asking.instance_id, event.task_id, event.failure)
-        )
+        origin = f"activityRetry:{self._execution_id}"
+        if not self._is_to_be_repeated(event.failure, origin, self.ask):
+            instance_id = self._asking.instance_id
+            self.task.set_exception(activity_failed(instance_id, event.task_id, event.failure))
 
 
-class ChildCall:
+class ChildCall(_Tries):
     """One call of a child workflow, over all its tries. Each try is an instance of its own."""
 
-    __slots__ = (
-        "_asking",
-        "_chosen_id",
-        "_failures",
-        "_first_id",
-        "_first_try_us",
-        "_input",
-        "_name",
-        "_policy",
-        "_result_hint",
-        "_source",
-        "instance_id",
-        "task",
-    )
+    __slots__ = ("_chosen_id", "_first_id", "_input", "_name", "_source", "instance_id")
 
     def __init__(
         self,
@@ -151,16 +150,11 @@ class ChildCall:
         policy: RetryPolicy | None,
         source: str,
     ) -> None:
-        self._asking = asking
-        self.task = task
+        super().__init__(asking, task, result_hint, policy)
         self._name = name
         self._input = input
         self._chosen_id = instance_id
-        self._result_hint = result_hint
-        self._policy = policy
         self._source = source
-        self._failures = 0
-        self._first_try_us = asking.now_us
         self._first_id = ""
         self.instance_id = ""
 
@@ -181,27 +175,9 @@ class ChildCall:
         if self.task.done():
             return
         if isinstance(event, h.ChildWorkflowInstanceCompleted):
-            _settle(self.task, event.result, self._result_hint, f"result of '{self._name}'")
+            self._succeed(event.result, f"result of '{self._name}'")
             return
-        self._failures += 1
-        now_us = self._asking.now_us
-        if self._policy is not None and event.failure is not None:
-            delay_us = next_delay_us(
-                self._policy, self._failures, self._first_try_us, now_us, event.failure
-            )
-            if delay_us is not None:
-                origin = f"childWorkflowRetry:{self._first_id}"
-                self._asking.start_retry(now_us + delay_us, origin, self.ask)
-                return
-        self.task.set_exception(
-            child_failed(self._asking.instance_id, event.task_id, event.failure)
-        )
-
-
-def _settle(task: Task[Any], text: str | None, hint: Any, what: str) -> None:
-    try:
-        value = payload.decode(text, hint, what)
-    except payload.PayloadError as error:
-        task.set_exception(error)
-    else:
-        task.set_result(value)
+        origin = f"childWorkflowRetry:{self._first_id}"
+        if not self._is_to_be_repeated(event.failure, origin, self.ask):
+            instance_id = self._asking.instance_id
+            self.task.set_exception(child_failed(instance_id, event.task_id, event.failure))

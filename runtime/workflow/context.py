@@ -136,7 +136,7 @@ class WorkflowContext:
         """
         recorder = self._recorder
         _own_app(app_id, "activity")
-        name = recorder.run.registry.name_of(activity)
+        name = payload.text(recorder.run.registry.name_of(activity), "name of an activity")
         known = recorder.run.registry.activity(name)
         task = recorder.new_task()
         ActivityCall(
@@ -146,7 +146,7 @@ class WorkflowContext:
             input=payload.encode(input, f"input of activity '{name}'"),
             result_hint=Any if known is None else known.output_hint,
             policy=retry_policy,
-            timeout_ms=_milliseconds(timeout),
+            timeout_ms=_limit_ms(timeout, f"timeout of activity '{name}'"),
             execution_id=recorder.derived_id(),
             source=source_line(),
         ).ask()
@@ -172,7 +172,7 @@ class WorkflowContext:
         """
         recorder = self._recorder
         _own_app(app_id, "child workflow")
-        name = recorder.run.registry.name_of(workflow)
+        name = payload.text(recorder.run.registry.name_of(workflow), "name of a workflow")
         known = recorder.run.registry.workflow(name)
         task = recorder.new_task()
         ChildCall(
@@ -180,7 +180,7 @@ class WorkflowContext:
             task,
             name=name,
             input=payload.encode(input, f"input of workflow '{name}'"),
-            instance_id=instance_id,
+            instance_id=_chosen_id(instance_id, name),
             result_hint=Any if known is None else known.output_hint,
             policy=retry_policy,
             source=source_line(),
@@ -197,8 +197,10 @@ class WorkflowContext:
         task = recorder.new_task()
         if isinstance(fire_at, timedelta):
             fire_at_us = recorder.now_us + fire_at // _MICROSECOND
-        else:
+        elif isinstance(fire_at, datetime):
             fire_at_us = _microseconds(fire_at)
+        else:
+            raise TypeError(f"create_timer takes a datetime or a timedelta, found {fire_at!r}")
 
         def fire() -> None:
             if not task.done():
@@ -225,18 +227,20 @@ class WorkflowContext:
                 a negative time waits for ever; 0 takes an event only if one is there already.
             data_type: What the event's data is to become.
         """
-        milliseconds = _milliseconds(timeout)
-        if milliseconds is not None and milliseconds < 0:
-            milliseconds = None
-        timeout_us = None if milliseconds is None else milliseconds * 1000
-        return self._recorder.wait_for_event(name, data_type, timeout_us)
+        timeout_us = _span_us(timeout)
+        if timeout_us is not None and timeout_us < 0:
+            timeout_us = None
+        checked = payload.text(name, "name of an event")
+        return self._recorder.wait_for_event(checked, data_type, timeout_us)
 
     # ---- what to tell
 
     def set_custom_status(self, status: Any) -> None:
         """Show a text with the instance's status; anything but a string is shown as JSON."""
-        if status is None or isinstance(status, str):
-            self._recorder.custom_status = status
+        if status is None:
+            self._recorder.custom_status = None
+        elif isinstance(status, str):
+            self._recorder.custom_status = payload.text(status, "custom status")
         else:
             self._recorder.custom_status = payload.encode(status, "custom status")
 
@@ -260,14 +264,16 @@ class WorkflowContext:
     ) -> str:
         """Start a workflow that is nobody's child, and return its id without waiting for it."""
         recorder = self._recorder
-        name = recorder.run.registry.name_of(workflow)
+        name = payload.text(recorder.run.registry.name_of(workflow), "name of a workflow")
+        text = payload.encode(input, f"input of workflow '{name}'")
+        chosen = _chosen_id(instance_id, name)
         task_id = recorder.next_task_id()
-        chosen = instance_id or f"{recorder.instance_id}-{task_id}"
+        chosen = chosen or f"{recorder.instance_id}-{task_id}"
         command = h.DetachedWorkflowInstanceCreated(
             task_id,
             chosen,
             name,
-            payload.encode(input, f"input of workflow '{name}'"),
+            text,
             None if start_at is None else _microseconds(start_at),
             source_line(),
         )
@@ -280,7 +286,7 @@ class WorkflowContext:
         True for runs that reach this call for the first time with the changed code, False while
         replaying a history that was written without it; fixed per name for the rest of the run.
         """
-        return self._recorder.is_patched(name)
+        return self._recorder.is_patched(payload.text(name, "name of a patch"))
 
     def __repr__(self) -> str:
         return f"<WorkflowContext {self.workflow_name} {self.instance_id}>"
@@ -317,12 +323,30 @@ def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _milliseconds(duration: timedelta | float | None) -> int | None:
-    if duration is None:
+def _span_us(duration: timedelta | float | None) -> int | None:
+    """Microseconds; None without a limit, which an infinite number of seconds is too."""
+    if duration is None or duration == float("inf"):
         return None
     if isinstance(duration, timedelta):
-        return duration // timedelta(milliseconds=1)
-    return round(duration * 1000)
+        return duration // _MICROSECOND
+    return round(duration * 1e6)
+
+
+def _limit_ms(duration: timedelta | float | None, what: str) -> int | None:
+    """Milliseconds, rounded up: a limit must not become none at all."""
+    microseconds = _span_us(duration)
+    if microseconds is None:
+        return None
+    if microseconds <= 0:
+        raise ValueError(f"{what} must be above 0, found {duration}")
+    return -(-microseconds // 1000)
+
+
+def _chosen_id(instance_id: str | None, name: str) -> str | None:
+    """The id that the code gave; None if it leaves that to us."""
+    if instance_id is None or instance_id == "":
+        return None
+    return payload.text(instance_id, f"id of workflow '{name}'")
 
 
 def _own_app(app_id: str | None, what: str) -> None:

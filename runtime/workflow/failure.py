@@ -123,12 +123,9 @@ def workflow_not_registered(name: str) -> Failure:
     return Failure("OrchestratorNotRegisteredError", f"A '{name}' orchestrator was not registered.")
 
 
-def instance_already_exists(instance_id: str) -> Failure:
+def instance_already_exists(refusal: Exception) -> Failure:
     """The id of a child is taken by an instance that this call did not create."""
-    return Failure(
-        "WorkflowInstanceAlreadyExists",
-        f"an active workflow with ID '{instance_id}' already exists",
-    )
+    return Failure("WorkflowInstanceAlreadyExists", str(refusal))
 
 
 def activity_timed_out(name: str, timeout_ms: int) -> Failure:

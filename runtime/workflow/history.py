@@ -185,7 +185,7 @@ Outgoing: TypeAlias = (
 Event: TypeAlias = Incoming | Outgoing
 
 
-class Turn(msgspec.Struct, frozen=True):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """One row of history."""
 
     at_us: int

@@ -110,6 +110,7 @@ class LiveInstance:
         assert row is not None
         message = m.RunActivity(
             row.instance_id,
+            row.key,
             row.execution,
             event.task_id,
             event.name,
@@ -237,7 +238,7 @@ class LiveInstance:
             if execution.terminated.recursive:
                 cascade = m.Terminate(execution.terminated, ignore_missing=True)
                 for child_id in execution.open_children():
-                    message_id = f"terminate:{row.execution}:{row.instance_id}"
+                    message_id = f"terminate:{row.key}:{row.execution}"
                     draft.send(ActorRef(m.WORKFLOW, child_id), message_id, cascade)
 
     # ---- the end of a turn
@@ -265,6 +266,10 @@ class LiveInstance:
         else:
             draft.conclude(row, None)
             draft.decision.passivate = row.status.is_terminal and not self.open_tasks
+        # Which of them have answered since the end stands nowhere else: a load would have them all
+        # run again.
+        is_over = self.row is not None and self.row.status.is_terminal
+        draft.decision.retain = is_over and bool(self.open_tasks)
 
     def _conclude_stalled(self, row: Instance, draft: TurnDraft) -> None:
         if row.status is h.Status.STALLED and row.stalled == self.stalled:
@@ -347,7 +352,8 @@ class LiveInstance:
         event: h.ExecutionStarted,
         draft: TurnDraft,
     ) -> None:
-        call = f"{row.instance_id}:{row.execution}:{task_id}"
+        # By key, not by id: after a purge the same id makes the same calls once more.
+        call = f"{row.key}:{row.execution}:{task_id}"
         message = m.StartWorkflow(event, call, tell_parent=event.parent is not None)
         draft.send(ActorRef(m.WORKFLOW, instance_id), f"start:{call}", message)
 

@@ -22,6 +22,9 @@ from perdure.runtime.workflow.source import source_line
 STEPS_MAX = 200_000
 """Callbacks in one turn, beyond which the code is taken to be an endless loop."""
 
+FOREVER_US = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: whoever wants to sleep longer sleeps until then."""
+
 
 class NotInWorkflow(Refused):
     """Workflow code did something that only an activity may do."""
@@ -175,6 +178,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             events._set_running_loop(outer)
         self._tasks.clear()
         self._ready.clear()
+        del self._timers  # It refers to this loop: together they would wait for the collector.
 
     def next_number(self) -> int:
         """What the next task or future hashes by."""
@@ -246,8 +250,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
+        if self._closed:
+            return Handle(callback, args, context)  # Never to be run.
         handle = TimerHandle(when, callback, args, context, self._timers)
-        fire_at_us = round(when * 1e6)
+        fire_at_us = FOREVER_US if when * 1e6 >= FOREVER_US else round(when * 1e6)
         if fire_at_us <= self.now_us:
             self._ready.append(handle)
         else:

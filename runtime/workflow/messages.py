@@ -28,7 +28,7 @@ ACTIVITY = "activity"
 """Actor type of activity executions; the actor id is `<instance id>::<task id>`."""
 
 
-class StartWorkflow(msgspec.Struct, frozen=True):
+class StartWorkflow(msgspec.Struct, frozen=True, gc=False):
     """Create an instance, or a new run under the id of a finished one."""
 
     event: ExecutionStarted
@@ -39,36 +39,38 @@ class StartWorkflow(msgspec.Struct, frozen=True):
     """Sent by a parent's turn: a refusal goes to the parent as a failure of its child."""
 
 
-class RaiseEvent(msgspec.Struct, frozen=True):
+class RaiseEvent(msgspec.Struct, frozen=True, gc=False):
     name: str
     data: str | None
     request_id: str
 
 
-class Suspend(msgspec.Struct, frozen=True):
+class Suspend(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
 
 
-class Resume(msgspec.Struct, frozen=True):
+class Resume(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
 
 
-class Terminate(msgspec.Struct, frozen=True):
+class Terminate(msgspec.Struct, frozen=True, gc=False):
     event: ExecutionTerminated
     ignore_missing: bool = False
     """A cascade from a parent: a child that is gone meanwhile is no error."""
 
 
-class Purge(msgspec.Struct, frozen=True):
+class Purge(msgspec.Struct, frozen=True, gc=False):
     force: bool = False
 
 
-class Completion(msgspec.Struct, frozen=True):
-    """The answer to something that run number `execution` has asked for.
+class Completion(msgspec.Struct, frozen=True, gc=False):
+    """The answer to something that run number `execution` of the instance `key` has asked for.
 
-    A fired timer comes this way only while its instance is stalled and its reminder was taken.
+    The key, because after a purge the same id begins again with run number 1. A fired timer comes
+    this way only while its instance is stalled and its reminder was taken.
     """
 
+    key: int
     execution: int
     event: (
         TaskCompleted
@@ -79,10 +81,11 @@ class Completion(msgspec.Struct, frozen=True):
     )
 
 
-class RunActivity(msgspec.Struct, frozen=True):
+class RunActivity(msgspec.Struct, frozen=True, gc=False):
     """To an activity actor: run this, once, and tell the workflow what came of it."""
 
     instance_id: str
+    key: int
     execution: int
     task_id: int
     name: str
@@ -94,8 +97,8 @@ class RunActivity(msgspec.Struct, frozen=True):
 
 WorkflowMessage = StartWorkflow | RaiseEvent | Suspend | Resume | Terminate | Purge | Completion
 
-DurableMessage = StartWorkflow | Terminate | Completion
-"""What workflows tell each other; it stands in the receiver's inbox until it is taken."""
+DurableMessage = StartWorkflow | Terminate | Completion | RaiseEvent
+"""What workflows tell each other, or themselves; it stands in the inbox until it is taken."""
 
 
 def encode(message: DurableMessage) -> bytes:
@@ -110,9 +113,11 @@ def encode(message: DurableMessage) -> bytes:
                 message.tell_parent,
             ]
         case Completion():
-            fields = [1, message.execution, encode_event(message.event)]
+            fields = [1, message.key, message.execution, encode_event(message.event)]
         case Terminate():
             fields = [2, encode_event(message.event), message.ignore_missing]
+        case RaiseEvent():
+            fields = [3, message.name, message.data, message.request_id]
     return bytes(msgpack.packb([1, *fields], default=_plain))
 
 
@@ -126,9 +131,11 @@ def decode(body: bytes) -> WorkflowMessage:
             case 0:
                 return StartWorkflow(decode_event(fields[0]), *fields[1:])
             case 1:
-                return Completion(fields[0], decode_event(fields[1]))
+                return Completion(fields[0], fields[1], decode_event(fields[2]))
             case 2:
                 return Terminate(decode_event(fields[0]), fields[1])
+            case 3:
+                return RaiseEvent(*fields)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise CorruptHistory(f"undecodable inbox row: {error}") from error
     raise CorruptHistory(f"inbox row of unknown kind {kind!r}")

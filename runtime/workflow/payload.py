@@ -62,6 +62,17 @@ def decode(text: str | None, hint: Any = Any, what: str = "payload") -> Json:
         raise PayloadError(f"{what} is not JSON text: {error}; it begins {text[:40]!r}") from error
 
 
+def text(value: object, what: str) -> str:
+    """`value`, if it is text that can be stored; `what` names it in the `PayloadError`."""
+    if not isinstance(value, str):
+        raise PayloadError(f"{what} must be text, found {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise PayloadError(f"{what} cannot be stored: {value!a} has lone surrogates") from error
+    return value
+
+
 def check_hint(hint: Any, what: str) -> None:
     """Raise `TypeError` if no payload can ever be decoded to `hint`."""
     try:

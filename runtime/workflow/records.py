@@ -10,7 +10,7 @@ import msgspec
 from perdure.runtime.workflow.history import Failure, Status
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True):
+class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of `workflows`: what is known of an instance without reading its history."""
 
     key: int
@@ -54,9 +54,9 @@ class WorkflowChange:
 
     CREATE inserts the row, which must not exist (by instance id). UPDATE and DELETE compare and
     set: the row must still have `(expected_execution, expected_seq)`. DELETE removes the row, its
-    history, inbox and reminders. `turn` is the encoded history row, stored at `(row.execution,
-    turn_seq)`. With `drop_history` (the execution number has grown) all history rows and reminders
-    of earlier executions are removed first.
+    history and its reminders; unread messages stay for whoever has that id next. `turn` is the
+    encoded history row, stored at `(row.execution, turn_seq)`. With `drop_history` (the execution
+    number has grown) all history rows and reminders of earlier executions are removed first.
     """
 
     kind: ChangeKind

@@ -83,23 +83,28 @@ class WorkflowService:
             ChildNotFinished: A child of the finished instance under this id still runs.
             Retryable: Not done, or not known to be done.
         """
+        is_new = instance_id is None and idempotency_key is None
         if instance_id is None:
             instance_id = self._fresh_id(name, idempotency_key)
         scheduled_us = start_at_us
         if start_at_us is not None and start_at_us <= self._env.now_us():
             scheduled_us = None
         event = h.ExecutionStarted(name, input, version, None, scheduled_us)
-        message = m.StartWorkflow(event, self._request_id(idempotency_key), unique)
-        await self._call(instance_id, message)
+        # Where the id is new, it tells this start from every other one as well as a further id.
+        request_id = instance_id if is_new else self._request_id(idempotency_key)
+        message = m.StartWorkflow(event, request_id, unique)
+        await self._call(instance_id, message, is_new=is_new)
         return instance_id
 
     async def run(
         self, name: str, input: str | None = None, *, instance_id: str | None = None
     ) -> WorkflowView:
         """Start an instance and wait, without limit, until it is finished."""
-        chosen = self._fresh_id(name, None) if instance_id is None else instance_id
+        new_id = self._env.new_id()
+        chosen = new_id if instance_id is None else instance_id
+        message = m.StartWorkflow(h.ExecutionStarted(name, input), new_id)
         with self._watchers.watching(chosen) as watcher:
-            await self.start(name, input, instance_id=chosen)
+            await self._call(chosen, message, is_new=instance_id is None)
             while True:
                 seen = await watcher.next()
                 if isinstance(seen, Instance) and seen.status in FINISHED:
@@ -181,10 +186,10 @@ class WorkflowService:
             index += 1
         return tree
 
-    async def _call(self, instance_id: str, message: object) -> Any:
+    async def _call(self, instance_id: str, message: object, *, is_new: bool = False) -> Any:
         if self._closed:
             raise NodeStopping("this node is shutting down and takes no more requests")
-        return await self._router.call(ActorRef(m.WORKFLOW, instance_id), message)
+        return await self._router.call(ActorRef(m.WORKFLOW, instance_id), message, is_new=is_new)
 
     # ---- read
 

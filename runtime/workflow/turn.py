@@ -68,8 +68,8 @@ class TurnDraft:
         """The end of a child, or its refusal, to the workflow that called it."""
         self.send(
             ActorRef(m.WORKFLOW, parent.instance_id),
-            f"child:{parent.execution}:{parent.task_id}",
-            m.Completion(parent.execution, event),
+            f"child:{parent.key}:{parent.execution}:{parent.task_id}",
+            m.Completion(parent.key, parent.execution, event),
         )
 
     def set_timer(self, execution: int, task_id: int, due_us: int) -> None:

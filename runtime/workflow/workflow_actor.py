@@ -113,6 +113,7 @@ class WorkflowActor:
         match body:
             case m.Completion():
                 self._complete(body, draft)
+                draft.reply(delivery, None)
             case ReminderDue():
                 self._reminder(body.name, draft, now_us)
             case m.StartWorkflow():
@@ -160,7 +161,7 @@ class WorkflowActor:
             if refusal is not None:
                 draft.reply(delivery, refusal)
                 if message.tell_parent and event.parent is not None:
-                    failure = instance_already_exists(instance_id)
+                    failure = instance_already_exists(refusal)
                     refused = h.ChildWorkflowInstanceFailed(event.parent.task_id, failure)
                     draft.tell_parent(event.parent, refused)
                 return
@@ -172,9 +173,9 @@ class WorkflowActor:
         self._live.open_run(event, draft, message.request_id)
 
     def _refusal(self, row: Instance, message: m.StartWorkflow) -> Exception | None:
+        if self._live.stalled is not None:
+            return InstanceStalled(row.instance_id, self._live.stalled)
         if not row.status.is_terminal:
-            return InstanceExists(row.instance_id)
-        if message.tell_parent and not _is_next_try(row, message.event.parent):
             return InstanceExists(row.instance_id)
         if message.unique:
             return InstanceNotUnique(row.instance_id)
@@ -183,6 +184,17 @@ class WorkflowActor:
         return None
 
     def _raise_event(self, message: m.RaiseEvent, delivery: Delivery, draft: TurnDraft) -> None:
+        row = self._live.row
+        if (
+            self._live.stalled is not None
+            and row is not None
+            and row.status is not h.Status.STALLED
+        ):
+            # The event itself brought the stall to light: nobody could know better than to send
+            # it. As in Dapr it is kept for the time after.
+            draft.send(self._ref, f"event:{message.request_id}", message)
+            draft.reply(delivery, None)
+            return
         if self._living(delivery, draft) is None:
             return
         draft.reply(delivery, None)
@@ -243,14 +255,22 @@ class WorkflowActor:
             refusal = NotCompleted(row.instance_id)
         else:
             draft.is_deleted = True
+            self._drop_kept(draft)
         draft.reply(delivery, refusal)
+
+    def _drop_kept(self, draft: TurnDraft) -> None:
+        """What waited for the end of the stall is for nobody now, but for a parent's call."""
+        for message_id, kept in self._kept.items():
+            if not isinstance(kept.body, m.StartWorkflow):
+                draft.consumed[message_id] = None
+        self._kept.clear()
 
     def _complete(self, message: m.Completion, draft: TurnDraft) -> None:
         row, event = self._live.row, message.event
-        if row is None or row.execution != message.execution:
+        if row is None or (row.key, row.execution) != (message.key, message.execution):
             return  # Of a run that is over, or of an instance that is gone.
         if self._live.stalled is not None:
-            message_id = f"task:{message.execution}:{event.task_id}"
+            message_id = f"task:{message.key}:{message.execution}:{event.task_id}"
             draft.send(self._ref, message_id, message)
             return
         if row.status.is_terminal or draft.is_over:
@@ -270,7 +290,8 @@ class WorkflowActor:
             return
         fired = h.TimerFired(task_id)
         if self._live.stalled is not None:
-            draft.send(self._ref, f"timer:{name}", m.Completion(execution_number, fired))
+            completion = m.Completion(row.key, execution_number, fired)
+            draft.send(self._ref, f"timer:{row.key}:{name}", completion)
             draft.clear_reminder(name)
             return
         assert self._live.execution is not None
@@ -283,10 +304,3 @@ class WorkflowActor:
 
     def __repr__(self) -> str:
         return f"<WorkflowActor of {self._live!r}>"
-
-
-def _is_next_try(row: Instance, parent: h.Parent | None) -> bool:
-    """Whether its own parent calls it again: another try under a chosen id, or the parent's next
-    run (continue-as-new), in which the default ids of children begin anew.
-    """
-    return parent is not None and row.parent_key == parent.key

@@ -64,6 +64,11 @@ async def blocks(ctx, _=None):
 async def deadly(ctx, _=None):
     await ctx.call_activity(echo)
     os._exit(9)
+
+@perdure.workflow
+async def deadly_later(ctx, _=None):
+    await asyncio.sleep(0.01)
+    os._exit(9)
 """
 
 
@@ -171,11 +176,12 @@ def test_an_activity_that_never_ends_does_not_keep_the_node_from_stopping(
     assert again.printed() == sign  # It runs again: it never answered.
 
 
+@pytest.mark.parametrize("workflow", ["deadly", "deadly_later"])
 def test_an_instance_that_kills_its_node_every_time_is_set_aside(
-    perdure: Command, app: Path, client_of: ClientOf
+    perdure: Command, app: Path, client_of: ClientOf, workflow: str
 ) -> None:
     served = perdure.serve("app.py")
-    client_of(served.url).schedule_new_workflow("deadly", instance_id="poison")
+    client_of(served.url).schedule_new_workflow(workflow, instance_id="poison")
     deaths, reason = 0, None
     while reason is None:
         assert served.process.wait() == 9

@@ -66,5 +66,5 @@ turns = st.builds(
 messages: st.SearchStrategy[Any] = st.one_of(
     st.builds(m.StartWorkflow, started, text, st.booleans(), st.booleans()),
     st.builds(m.Terminate, terminated, st.booleans()),
-    st.builds(m.Completion, numbers, completions | st.builds(h.TimerFired, numbers)),
+    st.builds(m.Completion, numbers, numbers, completions | st.builds(h.TimerFired, numbers)),
 )

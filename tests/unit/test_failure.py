@@ -2,6 +2,7 @@ import pytest
 
 from perdure.runtime.workflow import failure as f
 from perdure.runtime.workflow.codec import decode_failure, encode_failure
+from perdure.runtime.workflow.errors import InstanceExists
 from perdure.runtime.workflow.history import Failure
 from perdure.runtime.workflow.payload import PayloadError, decode
 
@@ -131,7 +132,7 @@ def test_a_terminated_child_fails_its_caller_without_details() -> None:
             "A 'ship' orchestrator was not registered.",
         ),
         (
-            f.instance_already_exists("w1"),
+            f.instance_already_exists(InstanceExists("w1")),
             "WorkflowInstanceAlreadyExists",
             "an active workflow with ID 'w1' already exists",
         ),

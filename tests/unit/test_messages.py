@@ -9,7 +9,7 @@ from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import CorruptHistory
 from tests.unit import events
 
-FAILED = m.Completion(3, h.TaskFailed(1, h.Failure("ValueError", "boom", "stack")))
+FAILED = m.Completion(7, 3, h.TaskFailed(1, h.Failure("ValueError", "boom", "stack")))
 
 
 @given(events.messages)
@@ -45,7 +45,7 @@ def test_a_changed_byte_is_corrupt_or_another_message_but_never_another_error() 
         ([1, 9], "inbox row of unknown kind 9"),
         ([1, 0], "undecodable inbox row"),
         ([1, 1, 3], "undecodable inbox row"),
-        ([1, 1, 3, [99]], "unknown event"),
+        ([1, 1, 7, 3, [99]], "unknown event"),
         ([1], "undecodable inbox row"),
         (5, "undecodable inbox row"),
     ],

@@ -1,0 +1,120 @@
+"""What the API reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.records import ListQuery
+from tests.contract.conftest import Engine
+from tests.contract.given import BORN_US, Member, instance
+
+
+async def listed(member: Member, query: ListQuery) -> list[str]:
+    return [row.instance_id for row in (await member.store.page(query)).rows]
+
+
+@pytest.fixture
+async def orders(member: Member) -> Member:
+    """Six instances, of which `order-3` and `ship-6` have finished and `ship-5` waits."""
+    names = {1: "order", 2: "order", 3: "order", 4: "ship", 5: "ship", 6: "ship"}
+    states = {3: Status.COMPLETED, 5: Status.PENDING, 6: Status.COMPLETED}
+    await member.written(
+        *[
+            member.create(
+                instance(n, f"{name}-{n}", name=name, status=states.get(n, Status.RUNNING))
+            )
+            for n, name in names.items()
+        ]
+    )
+    return member
+
+
+async def test_an_instance_is_read_with_the_first_row_of_its_run(member: Member) -> None:
+    row = instance(1, "o1")
+    await member.written(member.create(row, b"input"))
+    row = instance(1, "o1", next_seq=2, output='"x"')
+    await member.written(member.update(row, (1, 1), b"more"))
+    assert await member.store.get("o1") == (row, b"input")
+    assert await member.store.history("o1") == (row, [b"input", b"more"])
+
+
+async def test_an_instance_that_does_not_exist_reads_as_none(member: Member) -> None:
+    assert await member.store.get("o1") is None
+    assert await member.store.history("o1") is None
+
+
+async def test_the_history_of_a_finished_instance_can_be_read(member: Member) -> None:
+    await member.written(member.create(instance(1, "o1", status=Status.COMPLETED), b"all"))
+    assert (await member.store.history("o1") or (None, []))[1] == [b"all"]
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        (ListQuery(), ["ship-6", "ship-5", "ship-4", "order-3", "order-2", "order-1"]),
+        (ListQuery(newest_first=False, limit=2), ["order-1", "order-2"]),
+        (ListQuery(statuses=(Status.COMPLETED,)), ["ship-6", "order-3"]),
+        (ListQuery(statuses=(Status.PENDING, Status.COMPLETED)), ["ship-6", "ship-5", "order-3"]),
+        (ListQuery(name="ship"), ["ship-6", "ship-5", "ship-4"]),
+        (ListQuery(id_prefix="order-"), ["order-3", "order-2", "order-1"]),
+        (ListQuery(id_prefix="order-2"), ["order-2"]),
+        (ListQuery(id_prefix="order_"), []),
+        (ListQuery(id_prefix="%"), []),
+        (ListQuery(created_from_us=BORN_US + 5), ["ship-6", "ship-5"]),
+        (ListQuery(created_before_us=BORN_US + 2), ["order-1"]),
+        (ListQuery(name="ship", statuses=(Status.RUNNING,), id_prefix="s"), ["ship-4"]),
+    ],
+)
+async def test_a_list_holds_what_its_filters_ask_for(
+    orders: Member, query: ListQuery, ids: list[str]
+) -> None:
+    assert await listed(orders, query) == ids
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 6, 7])
+async def test_pages_join_to_the_whole_list(orders: Member, limit: int, newest_first: bool) -> None:
+    whole = await listed(orders, ListQuery(newest_first=newest_first))
+    found: list[str] = []
+    after: int | None = None
+    while True:
+        query = ListQuery(newest_first=newest_first, limit=limit, after_key=after)
+        page = await orders.store.page(query)
+        found += [row.instance_id for row in page.rows]
+        after = page.next_key
+        if after is None:
+            break
+        assert len(page.rows) == limit
+    assert found == whole
+
+
+async def test_counts_are_by_status_and_obey_the_filters(orders: Member) -> None:
+    running, pending, completed = Status.RUNNING, Status.PENDING, Status.COMPLETED
+    everything = {running: 3, completed: 2, pending: 1}
+    assert await orders.store.counts(ListQuery(limit=1, after_key=3)) == everything
+    assert await orders.store.counts(ListQuery(name="order")) == {running: 2, completed: 1}
+    assert await orders.store.counts(ListQuery(name="none")) == {}
+
+
+async def test_children_are_the_direct_ones_in_the_order_of_their_keys(member: Member) -> None:
+    await member.written(
+        member.create(instance(1, "p")),
+        member.create(instance(3, "b", parent_key=1)),
+        member.create(instance(2, "a", parent_key=1)),
+        member.create(instance(4, "grandchild", parent_key=2)),
+    )
+    assert [row.instance_id for row in await member.store.children(1)] == ["a", "b"]
+    assert await member.store.children(4) == []
+
+
+async def test_lists_and_counts_are_of_one_app(engine: Engine, orders: Member) -> None:
+    other = engine.store("bank")
+    assert (await other.page(ListQuery())).rows == []
+    assert await other.counts(ListQuery()) == {}
+
+
+async def test_a_read_sees_what_was_committed_before_it(member: Member) -> None:
+    for key in range(1, 20):
+        await member.written(member.create(instance(key, f"o{key}")))
+        assert await member.store.get(f"o{key}") is not None

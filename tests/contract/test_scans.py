@@ -1,0 +1,77 @@
+"""What recovery finds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from perdure.actors.identity import ActorRef
+from perdure.runtime.workflow.history import Status
+from tests.contract.given import Member, instance, message, ref
+
+Scan = Callable[[int, int], Awaitable[tuple[Sequence[ActorRef], int]]]
+
+
+async def pages(scan: Scan, limit: int) -> list[list[str]]:
+    """All pages of a scan, as ids."""
+    found, after = [], 0
+    while after >= 0:
+        refs, after = await scan(after, limit)
+        found.append([ref.id for ref in refs])
+    return found
+
+
+async def test_a_scan_pages_through_the_instances_with_work(member: Member) -> None:
+    rows = [instance(n, f"o{n}", has_work=n % 2 == 0) for n in range(1, 11)]
+    await member.written(*[member.create(row) for row in reversed(rows)])
+    expected = ["o2", "o4", "o6", "o8", "o10"]
+    assert await pages(member.store.scan_work, 2) == [expected[:2], expected[2:4], expected[4:]]
+    assert await pages(member.store.scan_work, 5) == [expected, []]
+    assert await pages(member.store.scan_work, 6) == [expected]
+
+
+async def test_an_instance_leaves_the_scan_when_its_work_is_done(member: Member) -> None:
+    row = instance(1, "o1", has_work=True)
+    await member.written(member.create(row))
+    await member.written(member.update(instance(1, "o1", next_seq=2), (1, 1)))
+    assert await pages(member.store.scan_work, 5) == [[]]
+
+
+async def test_stalled_instances_are_found_by_their_own_scan_alone(member: Member) -> None:
+    stalled = {"status": Status.STALLED, "stalled": "no code"}
+    await member.written(
+        member.create(instance(1, "idle", **stalled)),
+        member.create(instance(2, "busy", has_work=True, **stalled)),
+        member.create(instance(3, "running", has_work=True)),
+    )
+    assert await pages(member.store.scan_stalled, 1) == [["idle"], ["busy"], []]
+    assert await pages(member.store.scan_work, 5) == [["running"]]
+
+
+async def test_a_scan_of_the_inbox_names_each_actor_once_to_a_page(member: Member) -> None:
+    outbox = [message("a", "1"), message("b", "1"), message("a", "2"), message("c", "1")]
+    await member.written(member.create(instance(1, "o1"), outbox=outbox))
+    assert await pages(member.store.scan_inbox, 3) == [["a", "b"], ["c"]]
+    assert await pages(member.store.scan_inbox, 9) == [["a", "b", "c"]]
+
+
+async def test_reminders_come_earliest_first_and_only_when_due(member: Member) -> None:
+    await member.written(
+        member.create(instance(1, "a"), reminders_set=[("late", 30), ("now", 10)]),
+        member.create(instance(2, "b"), reminders_set=[("soon", 20), ("now", 10)]),
+    )
+    due = await member.store.scan_reminders(30, 10)
+    assert [(reminder.ref, reminder.name, reminder.due_us) for reminder in due] == [
+        (ref("a"), "now", 10),
+        (ref("b"), "now", 10),
+        (ref("b"), "soon", 20),
+    ]
+    assert await member.store.scan_reminders(10, 10) == []
+    assert len(await member.store.scan_reminders(99, 2)) == 2
+
+
+async def test_blocks_of_keys_never_overlap(member: Member) -> None:
+    blocks = [await member.store.reserve_keys(count) for count in (3, 1, 1000)]
+    keys = [key for block in blocks for key in block]
+    assert keys == sorted(set(keys))
+    assert len(keys) == 1004
+    assert keys[0] > 0

@@ -110,14 +110,14 @@ class ActorHost:
         Raises `MailboxFull`, `NodeStopping`, `NotOwner` or `ActorTypeUnknown`; then nothing was
         queued.
         """
+        if delivery.reply is not None and self._calls >= self._config.calls_max:
+            raise MailboxFull(f"{self._calls} calls are waiting on this node")
         activation = self._activations.get(ref)
         if activation is None:
             activation = self._activate(ref, is_new=is_new)
         else:
             self._activations.move_to_end(ref)
         if delivery.reply is not None:
-            if self._calls >= self._config.calls_max:
-                raise MailboxFull(f"{self._calls} calls are waiting on this node")
             activation.mailbox.post(delivery)
             self._calls += 1
             delivery.reply.add_done_callback(self._answered)
@@ -221,6 +221,8 @@ class ActorHost:
         actor_type = self._types[activation.ref.type]
         activation.actor = actor_type.activate(found, activation.slot, activation.epoch)
         volatile = activation.mailbox.take_all()
+        # Of a durable message that was tried before, the row says whether it is still to be taken.
+        tried = {d.message_id: d.attempts for d in volatile if d.message_id and d.attempts}
         for row in found.inbox:
             try:
                 message = actor_type.decode(row)
@@ -230,9 +232,11 @@ class ActorHost:
                 activation.mailbox.post(Delivery(message), bounded=False)
             else:
                 delivery = Delivery(message, None, row.message_id)
+                delivery.attempts = tried.get(row.message_id, 0)
                 activation.mailbox.post(delivery, bounded=False)
         for delivery in volatile:
-            activation.mailbox.post(delivery, bounded=False)
+            if delivery.message_id not in tried:
+                activation.mailbox.post(delivery, bounded=False)
         self._rest(activation)
         if len(activation.mailbox):
             self._make_ready(activation)
@@ -401,6 +405,8 @@ class ActorHost:
             except (NodeStopping, NotOwner) as error:
                 self._refuse(batch[index:], error)
                 return
+            if delivery.message_id and activation.state is not ActivationState.LOADING:
+                continue  # It was loaded since, with its inbox.
             activation.mailbox.post(delivery, bounded=False)
             if activation.state is ActivationState.IDLE:
                 self._make_ready(activation)

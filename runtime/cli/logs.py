@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from perdure.runtime.workflow.context import ReplayFilter
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
 """Attributes that every record has; `event` is the message once more, for machines."""
 _CHATTY = ("asyncio", "aiohttp", "aiosqlite")
@@ -31,12 +33,18 @@ class LineFormatter(logging.Formatter):
 
 def set_up(level: str) -> None:
     """Send the logs of this process to stderr, once. The user's own loggers included."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[line_handler()], force=True)
     logging.captureWarnings(True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def line_handler() -> logging.Handler:
+    """Writes lines to stderr; what workflow code logs is said once, not again at every replay."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    handler.addFilter(ReplayFilter())
+    return handler
 
 
 def _field(value: object) -> str:

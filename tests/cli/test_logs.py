@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from perdure.runtime.cli.logs import LineFormatter
+import pytest
+
+import perdure
+from perdure.runtime.cli.logs import LineFormatter, line_handler
+from perdure.runtime.workflow.execution import Execution, Run
+from perdure.runtime.workflow.history import ExecutionStarted
 
 
 def line(message: str, name: str = "perdure.node", **extra: object) -> str:
@@ -30,3 +35,21 @@ def test_foreign_loggers_are_named() -> None:
 
 def test_a_line_stays_one_line() -> None:
     assert line("a\nb", why="c\x1b[2J") == "INFO    a\\nb why=c\\x1b[2J"
+
+
+@pytest.mark.parametrize("is_replaying", [False, True])
+def test_what_a_workflow_logs_is_not_said_again_at_a_replay(is_replaying: bool) -> None:
+    said: list[bool] = []
+
+    @perdure.workflow
+    def talks(ctx: perdure.WorkflowContext) -> None:
+        said.append(bool(line_handler().filter(logging.makeLogRecord({"msg": "hello"}))))
+
+    registry = perdure.Registry.of([talks])
+    definition = registry.workflow("talks")
+    assert definition is not None
+    execution = Execution(Run(definition, "i", 1, registry, logging.getLogger()))
+    execution.begin_turn(0, is_replaying=is_replaying)
+    execution.apply(ExecutionStarted("talks"))
+    assert said == [not is_replaying]
+    assert line_handler().filter(logging.makeLogRecord({"msg": "outside"}))

@@ -81,6 +81,8 @@ class Node:
         self._engine: Engine | None = None
         self._running: asyncio.Task[None] | None = None
         self._url: str | None = None
+        self.failure: BaseException | None = None
+        """What ended the engine, if it did not end because it was told to."""
         self._node_id = ""
 
     @property
@@ -170,6 +172,7 @@ class Node:
         """The engine never ends by itself unless something is badly wrong."""
         self._stopping.set()
         if not running.cancelled() and (error := running.exception()) is not None:
+            self.failure = error
             self._env.log.critical(
                 "the node stops", extra={"event": "node_failed", "reason": str(error)}
             )

@@ -21,7 +21,6 @@ from perdure.runtime.cli.exits import ExitCode, code_of
 from perdure.runtime.cli.load import LoadError, load_app
 from perdure.runtime.config import ConfigError, NodeConfig, load
 from perdure.runtime.node import ACTIVITY_THREADS, Node
-from perdure.runtime.workflow.registry import Registry
 
 _DEFAULT_CONFIG = Path("perdure.toml")
 
@@ -31,15 +30,16 @@ def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvl
     try:
         config = load(flags, toml_path=config_path or _default_config())
         logs.set_up(config.log_level)
-        registry = load_app(app)
-        with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
-            runner.run(_serve(registry, config))
+        node = Node(load_app(app), config=config, http=True)
     except ConfigError as error:
         return _told(str(error), ExitCode.USAGE)
     except LoadError as error:
         return _told(str(error), error.exit_code)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
+            runner.run(_serve(node))
     except (PerdureError, OSError, BaseExceptionGroup) as error:
-        return _ended(error, config)
+        return _ended(error, node)
     if any(thread.name.startswith(ACTIVITY_THREADS) for thread in threading.enumerate()):
         # Python would wait for them, for ever if need be; they were given their time.
         logging.shutdown()
@@ -48,8 +48,8 @@ def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvl
     return ExitCode.OK
 
 
-async def _serve(registry: Registry, config: NodeConfig) -> None:
-    node = Node(registry, config=config, http=True)
+async def _serve(node: Node) -> None:
+    registry, config = node.registry, node.config
     stop = _Stop(node, config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -86,16 +86,19 @@ class _Stop:
         self._node.request_shutdown()
 
 
-def _ended(error: BaseException, config: NodeConfig) -> int:
+def _ended(error: BaseException, node: Node) -> int:
     """Say what ended the node, if the user can do something about it. A bug keeps its traceback."""
     first = error
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
+    config = node.config
     if isinstance(first, OSError) and first.errno in (errno.EADDRINUSE, errno.EACCES):
         return _told(_not_listening(first, config), ExitCode.FAILED)
     if isinstance(first, OSError) and first.errno == errno.EADDRNOTAVAIL:
         return _told(f"{config.host} is not an address of this machine (--host)", ExitCode.USAGE)
     if isinstance(first, PerdureError):
+        if first is node.failure:
+            return code_of(first)  # The log has said so.
         return _told(str(first), code_of(first))
     raise error
 

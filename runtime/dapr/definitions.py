@@ -25,7 +25,7 @@ from perdure.runtime.workflow.definition import (
     define_activity,
     define_workflow,
 )
-from perdure.runtime.workflow.signature import Style, style_of
+from perdure.runtime.workflow.signature import Style, hints_of, style_of
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
 _SIGNATURE = inspect.Signature(
@@ -79,8 +79,8 @@ def _activity(fn: Callable[..., Any], arguments: _Arguments) -> Callable[..., An
         if inspect.iscoroutine(result):
             result.close()
             raise RuntimeError(
-                f"activity '{ctx.activity_name}' returned a coroutine: declare it with `async def`, "
-                "and decorators around it with `functools.wraps`"
+                f"activity '{ctx.activity_name}' returned a coroutine: declare it with "
+                "`async def`, and decorators around it with `functools.wraps`"
             )
         return raw(result)
 
@@ -110,12 +110,10 @@ class _Arguments:
 
 def _model_of(fn: Callable[..., Any], parameter: inspect.Parameter) -> type | None:
     """The model that a parameter is annotated with, `Model | None` included."""
-    hint = parameter.annotation
-    if isinstance(hint, str):
-        try:
-            hint = typing.get_type_hints(fn).get(parameter.name)
-        except (NameError, TypeError, AttributeError):
-            return None  # Some annotation cannot be resolved here: then none of them counts.
+    try:
+        hint, _ = hints_of(fn, parameter.name, f"{fn!r}")
+    except TypeError:
+        return None  # Dapr's SDK takes an annotation that cannot be resolved for none, too.
     if typing.get_origin(hint) in (typing.Union, UnionType):
         members = [member for member in typing.get_args(hint) if member is not type(None)]
         hint = members[0] if len(members) == 1 else None

@@ -1,7 +1,7 @@
 """Under which name a function is registered and called. A value module.
 
-The name stands in an attribute of the function, because a client in another module knows nothing but
-the function.
+The name stands in an attribute of the function, because a client in another module knows nothing
+but the function.
 """
 
 from __future__ import annotations

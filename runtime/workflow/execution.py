@@ -343,7 +343,6 @@ class Execution:
         # They refer to this object. Left to the garbage collector, each run would cost it as much
         # as a tenth of its turns.
         self._pending.clear()
-        self._waiters.clear()
         self._main = None
 
     def __repr__(self) -> str:

@@ -1,0 +1,148 @@
+"""What the clients of Dapr's SDK ask for, as calls of perdure's own clients. A value module.
+
+Both clients, with and without asyncio, send exactly these. They are answered by a node in this
+process (`perdure.runtime.dapr.local`) or, over HTTP, by one elsewhere: all of these have the same
+methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from perdure.runtime.dapr.naming import name_for
+from perdure.runtime.dapr.state import (
+    WorkflowHistoryEvent,
+    WorkflowInstanceIdPage,
+    WorkflowState,
+    event_of,
+    state_of,
+)
+from perdure.runtime.dapr.wire import raw
+from perdure.runtime.environment import SystemEnv
+from perdure.runtime.remote import state as remote
+from perdure.runtime.remote.errors import WorkflowNotFound
+from perdure.runtime.workflow.errors import InstanceNotFound
+
+T = TypeVar("T")
+
+UNKNOWN_INSTANCE = (InstanceNotFound, WorkflowNotFound)
+PAGE_SIZE = 1024
+UNSET = type("Unset", (), {"__repr__": lambda _: "<unset>"})()
+"""Stands for an argument that was not given, where None means something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """A method of the client, its arguments, and how the SDK shows the answer."""
+
+    method: str
+    arguments: Mapping[str, Any]
+    shown: Callable[[Any], T]
+    missing_is_none: bool = field(default=False, kw_only=True)
+    """An instance that does not exist is no error."""
+
+
+def schedule(
+    workflow: Callable[..., Any] | str,
+    input: Any,
+    instance_id: str | None,
+    start_at: datetime | None,
+) -> Request[str]:
+    if start_at is not None and start_at.tzinfo is None:
+        start_at = start_at.replace(tzinfo=UTC)
+    arguments = {
+        "workflow": name_for(workflow),
+        "input": raw(input),
+        # In the SDK's form, which the user may know from its output: 32 digits, no hyphens.
+        "instance_id": instance_id or SystemEnv().new_id().replace("-", ""),
+        "start_at": start_at,
+    }
+    return Request("schedule_new_workflow", arguments, str)
+
+
+def find(instance_id: str, fetch_payloads: bool) -> Request[WorkflowState | None]:
+    arguments = {"instance_id": instance_id}
+    shown = _state_with(fetch_payloads)
+    return Request("get_workflow_state", arguments, shown, missing_is_none=True)
+
+
+def wait(
+    until: str, instance_id: str, fetch_payloads: bool, seconds: float
+) -> Request[WorkflowState | None]:
+    """`until` is `start` or `completion`; 0 seconds are no limit."""
+    arguments = {"instance_id": instance_id, "timeout_in_seconds": seconds}
+    shown = _state_with(fetch_payloads)
+    return Request(f"wait_for_workflow_{until}", arguments, shown, missing_is_none=True)
+
+
+def raise_event(instance_id: str, event_name: str, data: Any) -> Request[None]:
+    # As in the SDK, what is false (0, "", [], {}) is sent as nothing.
+    arguments = {"instance_id": instance_id, "event_name": event_name, "data": raw(data or None)}
+    return Request("raise_workflow_event", arguments, _nothing)
+
+
+def terminate(instance_id: str, output: Any, recursive: bool) -> Request[None]:
+    arguments = {
+        "instance_id": instance_id,
+        "output": raw(output or None),
+        "recursive": recursive,
+    }
+    return Request("terminate_workflow", arguments, _nothing)
+
+
+def pause(instance_id: str) -> Request[None]:
+    return Request("pause_workflow", {"instance_id": instance_id}, _nothing)
+
+
+def resume(instance_id: str) -> Request[None]:
+    return Request("resume_workflow", {"instance_id": instance_id}, _nothing)
+
+
+def purge(instance_id: str, recursive: bool) -> Request[None]:
+    arguments = {"instance_id": instance_id, "recursive": recursive}
+    return Request("purge_workflow", arguments, _nothing)
+
+
+def page_of_ids(
+    page_size: int | None, continuation_token: str | None
+) -> Request[WorkflowInstanceIdPage]:
+    if page_size is not None and page_size < 1:
+        raise ValueError(f"page_size must be at least 1, or None for no wish, found {page_size}")
+    chosen = remote.ListFilter(newest_first=False, page_size=min(page_size or PAGE_SIZE, PAGE_SIZE))
+    return Request("list_page", {"chosen": chosen, "cursor": continuation_token}, _page)
+
+
+def history(instance_id: str) -> Request[list[WorkflowHistoryEvent]]:
+    return Request("get_workflow_history", {"instance_id": instance_id}, _history)
+
+
+def rerun(instance_id: str, event_id: int) -> NotImplementedError:
+    return NotImplementedError(
+        f"cannot run '{instance_id}' again from event {event_id}: perdure has no rerun; "
+        "start a new instance, or continue_as_new from the workflow itself"
+    )
+
+
+def refuse_app_id(app_id: str | None) -> None:
+    """There is one app to a node."""
+    if app_id is not None:
+        raise ValueError(f"app_id='{app_id}': a client reaches the app of its own node only")
+
+
+def _state_with(payloads: bool) -> Callable[[Any], WorkflowState | None]:
+    return lambda found: None if found is None else state_of(found, payloads)
+
+
+def _nothing(answer: Any) -> None:
+    return None
+
+
+def _page(found: remote.StateListing) -> WorkflowInstanceIdPage:
+    return WorkflowInstanceIdPage([state.instance_id for state in found.instances], found.cursor)
+
+
+def _history(found: list[remote.HistoryEvent]) -> list[WorkflowHistoryEvent]:
+    return [event_of(event) for event in found]

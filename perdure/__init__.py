@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perdure.actors.errors import PerdureError
+    from perdure.actors.errors import PerdureError, Retryable
     from perdure.runtime.client import WorkflowClient
     from perdure.runtime.config import NodeConfig
     from perdure.runtime.node import Node
@@ -51,6 +51,7 @@ __all__ = [
     "Registry",
     "ReplayFilter",
     "RetryPolicy",
+    "Retryable",
     "SyncWorkflowClient",
     "Task",
     "TaskFailedError",
@@ -85,6 +86,7 @@ _HOMES = {
     "Registry": "runtime.workflow.registry",
     "ReplayFilter": "runtime.workflow.context",
     "RetryPolicy": "runtime.workflow.retry",
+    "Retryable": "actors.errors",
     "SyncWorkflowClient": "runtime.sync_client",
     "Task": "runtime.workflow.task",
     "TaskFailedError": "runtime.workflow.failure",

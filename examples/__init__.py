@@ -1,0 +1,1 @@
+"""Programs that use perdure: `hello`, `order_processing`, and `demo`, which tries to break it."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         WorkflowStalled,
     )
     from perdure.runtime.remote.settings import Patience
-    from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState, WorkflowStatus
+    from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState
+    from perdure.runtime.remote.status import WorkflowStatus
     from perdure.runtime.sync_client import SyncWorkflowClient
     from perdure.runtime.workflow.activity_actor import ActivityContext
     from perdure.runtime.workflow.context import ReplayFilter, WorkflowContext
@@ -98,7 +99,7 @@ _HOMES = {
     "WorkflowNotFound": "runtime.remote.errors",
     "WorkflowStalled": "runtime.remote.errors",
     "WorkflowState": "runtime.remote.state",
-    "WorkflowStatus": "runtime.remote.state",
+    "WorkflowStatus": "runtime.remote.status",
     "activity": "runtime.workflow.registry",
     "when_all": "runtime.workflow.task",
     "when_any": "runtime.workflow.task",

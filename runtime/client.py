@@ -28,8 +28,8 @@ from perdure.runtime.remote.state import (
     StartWorkflowResponse,
     StateListing,
     WorkflowState,
-    WorkflowStatus,
 )
+from perdure.runtime.remote.status import WorkflowStatus
 
 T = TypeVar("T")
 

@@ -107,6 +107,10 @@ class Engine:
         """Become a member of the cluster. Raises `ClusterOccupied`, `NodeIdTaken`, `Retryable`."""
         seams, config = self._seams, self._config
         store, env = seams.store, seams.env
+        # Joining comes last of all that may fail: a member that goes without leaving counts as a
+        # death of whatever was at work.
+        self.keys = Keys(store, config.keys_block)
+        await self.keys.reserve()
         joined = await store.join(seams.identity, config.slots, seams.is_alive, env.now_us())
         for dead in joined.unclean:
             env.log.warning(
@@ -124,8 +128,6 @@ class Engine:
         self.router = Router(self.host, joined.fence, env)
         self.router.adopt(joined.table)
         self.recovery = Recovery(store, self.host, env, config.recovery)
-        self.keys = Keys(store, config.keys_block)
-        await self.keys.reserve()
         self.watchers = Watchers()
         surroundings = Surroundings(self._registry, env, self.keys, config.workflows, env.log)
         self.host.register(WORKFLOW, WorkflowActorType(surroundings))

@@ -34,6 +34,7 @@ from perdure.runtime.storage.opening import (
 from perdure.runtime.watchdog import Watchdog, WatchdogConfig
 from perdure.runtime.workflow.activity_actor import ActivityConfig
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW
+from perdure.runtime.workflow.payload import PayloadLimits
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
 from perdure.runtime.workflow.surroundings import WorkflowConfig
@@ -117,8 +118,9 @@ class Node:
     async def __aenter__(self) -> Node:
         async with AsyncExitStack() as undo:
             config = self.config
+            address = f"http://{config.host}:{config.port}" if self._http else "no address"
             identity = identity_of_this_process(
-                f"{config.app_id}-{os.getpid()}", config.app_id, "", self._env.new_id()
+                f"{config.app_id}-{os.getpid()}", config.app_id, address, self._env.new_id()
             )
             self._node_id = identity.node_id
             options = StoreOptions(
@@ -238,6 +240,7 @@ def engine_config(config: NodeConfig) -> EngineConfig:
             history_events_warn=config.history_events_warn,
             history_events_max=config.history_events_max,
             history_bytes_max=config.history_bytes_max,
+            payloads=PayloadLimits(config.payload_bytes_max, config.custom_status_bytes_max),
         ),
     )
 

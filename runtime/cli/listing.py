@@ -16,7 +16,8 @@ from perdure.runtime.cli.output import (
     state_document,
 )
 from perdure.runtime.cli.settings import Settings
-from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState, WorkflowStatus
+from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState
+from perdure.runtime.remote.status import WorkflowStatus
 from perdure.runtime.sync_client import SyncWorkflowClient
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from perdure.actors.errors import NodeStopping
 from perdure.runtime.client import WorkflowClient
 from perdure.runtime.dapr import requests
 from perdure.runtime.dapr.address import address_of, url_of
@@ -184,7 +185,13 @@ class DaprWorkflowClient:
                 self._remote = WorkflowClient(self._url)
             return await getattr(self._remote, request.method)(**request.arguments)
         answer = node.submit(lambda local: getattr(local, request.method)(**request.arguments))
-        return await asyncio.wrap_future(answer)
+        try:
+            return await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if answer.cancelled() and me is not None and not me.cancelling():
+                raise NodeStopping("the workflow runtime was shut down meanwhile") from None
+            raise
 
     def __repr__(self) -> str:
         node = RUNNING.at(self._address)

@@ -117,7 +117,7 @@ class DaprWorkflowContext:
         """Whether this run takes the changed way called `patch_name` through the code."""
         return self._ctx.is_patched(patch_name)
 
-    def get_propagated_history(self) -> None:
+    def get_propagated_history(self) -> Any:
         """None: no history is ever handed on from a parent."""
         return None
 
@@ -186,7 +186,7 @@ class WorkflowActivityContext:
         """What Dapr's SDK wraps twice is one object here."""
         return self
 
-    def get_propagated_history(self) -> None:
+    def get_propagated_history(self) -> Any:
         """None: no history is ever handed on from a workflow."""
         return None
 

@@ -8,14 +8,13 @@ import msgspec
 
 from perdure.runtime.api.render import events
 from perdure.runtime.remote.state import (
-    FailureDetails,
     HistoryEvent,
     ListFilter,
     StateListing,
     WorkflowState,
-    WorkflowStatus,
     event_of,
 )
+from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 from perdure.runtime.workflow.errors import InstanceNotFound
 from perdure.runtime.workflow.records import Instance, ListQuery
 from perdure.runtime.workflow.service import FINISHED, STARTED, WorkflowService, WorkflowView

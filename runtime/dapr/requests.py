@@ -29,7 +29,7 @@ from perdure.runtime.workflow.errors import InstanceNotFound
 T = TypeVar("T")
 
 UNKNOWN_INSTANCE = (InstanceNotFound, WorkflowNotFound)
-PAGE_SIZE = 1024
+PAGE_SIZE = 1000
 UNSET = type("Unset", (), {"__repr__": lambda _: "<unset>"})()
 """Stands for an argument that was not given, where None means something."""
 

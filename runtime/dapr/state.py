@@ -14,6 +14,7 @@ from typing import Any
 
 from perdure.runtime.dapr.context import naive
 from perdure.runtime.remote import state as remote
+from perdure.runtime.remote import status as remote_status
 from perdure.runtime.remote.errors import WorkflowFailed
 from perdure.runtime.workflow.failure import FailureDetails
 
@@ -51,8 +52,10 @@ class WorkflowState:
             details = self.failure_details
             raise WorkflowFailed(
                 self.instance_id,
-                remote.WorkflowStatus.FAILED,
-                remote.FailureDetails(details.error_type, details.message, details.stack_trace),
+                remote_status.WorkflowStatus.FAILED,
+                remote_status.FailureDetails(
+                    details.error_type, details.message, details.stack_trace
+                ),
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from perdure.runtime.remote.state import (
     ListFilter,
     StateListing,
     WorkflowState,
-    WorkflowStatus,
     event_of,
     rfc3339,
     state_of,
 )
+from perdure.runtime.remote.status import WorkflowStatus
 
 T = TypeVar("T")
 

@@ -7,12 +7,9 @@ Dapr's API has one status, 500, for most refusals: there the code and the text d
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from perdure.actors.errors import PerdureError, Refused, Retryable
-
-if TYPE_CHECKING:
-    from perdure.runtime.remote.state import FailureDetails, WorkflowStatus
+from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 
 
 class CannotConnect(Retryable):

@@ -15,7 +15,8 @@ from typing import TypeAlias, TypeVar
 from perdure.actors.errors import PerdureError
 from perdure.runtime.remote.calls import Answer, Call, Calls, Request
 from perdure.runtime.remote.errors import AnswerLost, CannotConnect
-from perdure.runtime.remote.state import WorkflowState, WorkflowStatus
+from perdure.runtime.remote.state import WorkflowState
+from perdure.runtime.remote.status import WorkflowStatus
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from perdure.runtime.remote.state import (
     StartWorkflowResponse,
     StateListing,
     WorkflowState,
-    WorkflowStatus,
 )
+from perdure.runtime.remote.status import WorkflowStatus
 from perdure.runtime.remote.values import (
     body_of,
     new_key,

@@ -204,6 +204,12 @@ class ActivityRunner:
             if limit is not None and limit.expired() and message.timeout_ms is not None:
                 return h.TaskFailed(task_id, activity_timed_out(message.name, message.timeout_ms))
             return h.TaskFailed(task_id, failure_of(error))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancels us: it comes from something that the activity itself has cancelled.
+            return h.TaskFailed(task_id, failure_of(error))
         except (Exception, SystemExit) as error:
             return h.TaskFailed(task_id, failure_of(error))
         return h.TaskCompleted(task_id, text)

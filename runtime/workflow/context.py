@@ -38,6 +38,8 @@ class RunInfo(Protocol):
     def registry(self) -> Registry: ...
     @property
     def log(self) -> logging.Logger: ...
+    @property
+    def limits(self) -> payload.PayloadLimits: ...
 
 
 class Recorder(Protocol):
@@ -143,7 +145,7 @@ class WorkflowContext:
             recorder,
             task,
             name=name,
-            input=payload.encode(input, f"input of activity '{name}'"),
+            input=self._encoded(input, f"input of activity '{name}'"),
             result_hint=Any if known is None else known.output_hint,
             policy=retry_policy,
             timeout_ms=_limit_ms(timeout, f"timeout of activity '{name}'"),
@@ -179,7 +181,7 @@ class WorkflowContext:
             recorder,
             task,
             name=name,
-            input=payload.encode(input, f"input of workflow '{name}'"),
+            input=self._encoded(input, f"input of workflow '{name}'"),
             instance_id=_chosen_id(instance_id, name),
             result_hint=Any if known is None else known.output_hint,
             policy=retry_policy,
@@ -237,12 +239,18 @@ class WorkflowContext:
 
     def set_custom_status(self, status: Any) -> None:
         """Show a text with the instance's status; anything but a string is shown as JSON."""
-        if status is None:
-            self._recorder.custom_status = None
-        elif isinstance(status, str):
-            self._recorder.custom_status = payload.text(status, "custom status")
+        what = "custom status"
+        if isinstance(status, str):
+            text: str | None = payload.text(status, what)
         else:
-            self._recorder.custom_status = payload.encode(status, "custom status")
+            text = payload.encode(status, what)
+        payload.check_size(text, self._recorder.run.limits.custom_status_bytes_max, what)
+        self._recorder.custom_status = text
+
+    def _encoded(self, value: Any, what: str) -> str | None:
+        text = payload.encode(value, what)
+        payload.check_size(text, self._recorder.run.limits.payload_bytes_max, what)
+        return text
 
     def continue_as_new(self, new_input: Any = None, *, save_events: bool = False) -> None:
         """End this run and begin again with a new input and an empty history.
@@ -251,7 +259,7 @@ class WorkflowContext:
             new_input: The input of the next run.
             save_events: Keep the external events that nobody has waited for; else they are lost.
         """
-        text = payload.encode(new_input, "input of continue_as_new")
+        text = self._encoded(new_input, "input of continue_as_new")
         self._recorder.continue_as_new(text, save_events)
 
     def schedule_new_workflow(
@@ -265,7 +273,7 @@ class WorkflowContext:
         """Start a workflow that is nobody's child, and return its id without waiting for it."""
         recorder = self._recorder
         name = payload.text(recorder.run.registry.name_of(workflow), "name of a workflow")
-        text = payload.encode(input, f"input of workflow '{name}'")
+        text = self._encoded(input, f"input of workflow '{name}'")
         chosen = _chosen_id(instance_id, name)
         task_id = recorder.next_task_id()
         chosen = chosen or f"{recorder.instance_id}-{task_id}"

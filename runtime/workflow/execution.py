@@ -1,4 +1,4 @@
-"""One run of a workflow's code: events in, commands out. Pure: no clock, no I/O, no real waiting.
+"""One run of a workflow's code: events in, commands out. An owner module, without any I/O.
 
 Used live (the events of a turn are applied as they arrive) and for replay (the events of the stored
 turns are applied again, and what the code asks for is held against what it asked for then).
@@ -24,6 +24,7 @@ from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.external_events import ExternalEvents
 from perdure.runtime.workflow.failure import failure_of
 from perdure.runtime.workflow.loop import FOREVER_US, EndlessTurn, WorkflowLoop
+from perdure.runtime.workflow.payload import DEFAULT_LIMITS, PayloadLimits
 from perdure.runtime.workflow.registry import Registry, WorkflowDefinition
 from perdure.runtime.workflow.source import source_line
 from perdure.runtime.workflow.task import Task
@@ -42,6 +43,7 @@ class Run:
     execution: int
     registry: Registry
     log: logging.Logger
+    limits: PayloadLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,13 @@ class Execution:
             except payload.PayloadError as unfit:
                 error = unfit
         return h.ExecutionCompleted(h.Status.FAILED, None, failure_of(error))
+
+    @property
+    def status(self) -> h.Status:
+        """How the instance stands while it has not come to an end."""
+        if not self.begun and not (self.started is not None and self.started.continued):
+            return h.Status.PENDING
+        return h.Status.SUSPENDED if self.suspended else h.Status.RUNNING
 
     # ---- commands out
 

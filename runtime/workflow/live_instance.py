@@ -15,10 +15,10 @@ from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import encode_turn
-from perdure.runtime.workflow.execution import START_TIMER, ContinuedAsNew, Execution, Run
+from perdure.runtime.workflow.execution import START_TIMER, ContinuedAsNew, Execution
 from perdure.runtime.workflow.failure import workflow_not_registered
 from perdure.runtime.workflow.records import ChangeKind, Instance, StoredWorkflow, WorkflowChange
-from perdure.runtime.workflow.restore import Stalled, restore
+from perdure.runtime.workflow.restore import Stalled, restore, run_of
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import TurnDraft
 
@@ -59,10 +59,13 @@ class LiveInstance:
     # ---- coming to life
 
     def restore(self, stored: StoredWorkflow, draft: TurnDraft) -> dict[int, h.TaskScheduled]:
-        around, row = self._around, stored.row
-        found = restore(stored, around.registry, around.log)
+        row = stored.row
+        found = restore(stored, self._around)
         if isinstance(found, Stalled):
-            self.stall(found.reason)
+            if row.status.is_terminal:
+                draft.touched = True  # An end is final: what nobody waits for is given up.
+            else:
+                self.stall(found.reason)
             return {}
         self.execution = found.execution
         self.open_tasks = set(found.open_tasks)
@@ -87,6 +90,20 @@ class LiveInstance:
             self.stall(_too_long(self.events, "events", config.history_events_max))
         elif self.bytes >= config.history_bytes_max:
             self.stall(_too_long(self.bytes, "bytes", config.history_bytes_max))
+
+    def _count(self, events: int) -> None:
+        before, warn = self.events, self._around.config.history_events_warn
+        self.events += events
+        if before < warn <= self.events:
+            self._around.log.warning(
+                "a history grows long; use continue_as_new before it reaches the limit",
+                extra={
+                    "event": "history_long",
+                    "instance_id": self._ref.id,
+                    "events": self.events,
+                    "limit": self._around.config.history_events_max,
+                },
+            )
 
     def stall(self, reason: str) -> None:
         """Stop at this point, with nothing written but the reason."""
@@ -163,8 +180,7 @@ class LiveInstance:
             failure = workflow_not_registered(event.name)
             self._end(h.ExecutionCompleted(h.Status.FAILED, None, failure), draft)
             return
-        run = Run(definition, row.instance_id, row.execution, around.registry, around.log)
-        self.execution = Execution(run)
+        self.execution = Execution(run_of(row, definition, around))
         self.apply(event, draft)
         if event.scheduled_us is not None and not draft.is_over:
             draft.set_timer(row.execution, START_TIMER, event.scheduled_us)
@@ -220,7 +236,7 @@ class LiveInstance:
         assert row is not None
         draft.is_over = True
         draft.outgoing.append(completed)
-        parent = _parent_of(row)
+        parent = row.parent
         if parent is not None:
             if completed.status is h.Status.COMPLETED:
                 draft.tell_parent(
@@ -303,7 +319,7 @@ class LiveInstance:
             self.open_tasks.clear()  # Their results are wanted by nobody.
         turn = h.Turn(draft.at_us, tuple(draft.incoming), tuple(draft.outgoing), code, patches)
         blob = encode_turn(turn)
-        self.events += 1 + len(turn.incoming) + len(turn.outgoing)
+        self._count(1 + len(turn.incoming) + len(turn.outgoing))
         self.bytes += len(blob)
         self.last_turn_us = draft.at_us
         written = self._current(row, draft)
@@ -335,27 +351,14 @@ class LiveInstance:
                 case h.ChildWorkflowInstanceCreated():
                     parent = h.Parent(row.key, row.instance_id, row.execution, event.task_id)
                     started = h.ExecutionStarted(event.name, event.input, None, parent)
-                    self._start_other(row, event.instance_id, event.task_id, started, draft)
+                    draft.start(row, event.task_id, event.instance_id, started)
                 case h.DetachedWorkflowInstanceCreated():
                     started = h.ExecutionStarted(
                         event.name, event.input, scheduled_us=event.scheduled_us
                     )
-                    self._start_other(row, event.instance_id, event.task_id, started, draft)
+                    draft.start(row, event.task_id, event.instance_id, started)
                 case h.ExecutionCompleted():
                     pass
-
-    def _start_other(
-        self,
-        row: Instance,
-        instance_id: str,
-        task_id: int,
-        event: h.ExecutionStarted,
-        draft: TurnDraft,
-    ) -> None:
-        # By key, not by id: after a purge the same id makes the same calls once more.
-        call = f"{row.key}:{row.execution}:{task_id}"
-        message = m.StartWorkflow(event, call, tell_parent=event.parent is not None)
-        draft.send(ActorRef(m.WORKFLOW, instance_id), f"start:{call}", message)
 
     def _current(self, row: Instance, draft: TurnDraft) -> Instance:
         """The row as this turn leaves it."""
@@ -366,7 +369,7 @@ class LiveInstance:
             completed = draft.outgoing[-1]
             status, output, failure = completed.status, completed.output, completed.failure
         elif execution is not None:
-            status = _status_of(execution)
+            status = execution.status
         if execution is not None:
             custom_status = execution.custom_status
         return msgspec.structs.replace(
@@ -385,22 +388,6 @@ class LiveInstance:
     def __repr__(self) -> str:
         name = "no instance" if self.row is None else f"workflow '{self.row.name}'"
         return f"<LiveInstance {self._ref.id} {name}>"
-
-
-def _status_of(execution: Execution) -> h.Status:
-    started = execution.started
-    if not execution.begun and not (started is not None and started.continued):
-        return h.Status.PENDING
-    return h.Status.SUSPENDED if execution.suspended else h.Status.RUNNING
-
-
-def _parent_of(row: Instance) -> h.Parent | None:
-    if row.parent_key is None:
-        return None
-    assert row.parent_id is not None
-    assert row.parent_execution is not None
-    assert row.parent_task is not None
-    return h.Parent(row.parent_key, row.parent_id, row.parent_execution, row.parent_task)
 
 
 def _too_long(found: int, unit: str, limit: int) -> str:

@@ -167,15 +167,18 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def abandon(self) -> None:
         """End every task where it stands; `finally` blocks run and can cause nothing any more."""
+        if self._closed:
+            return
         self._closed = True
-        outer = events._get_running_loop()
-        events._set_running_loop(self)
-        try:
-            for task in reversed(self._tasks):
-                if not task.done():
-                    _abandon(task)
-        finally:
-            events._set_running_loop(outer)
+        if any(not task.done() for task in self._tasks):
+            outer = events._get_running_loop()
+            events._set_running_loop(self)
+            try:
+                for task in reversed(self._tasks):
+                    if not task.done():
+                        _abandon(task)
+            finally:
+                events._set_running_loop(outer)
         self._tasks.clear()
         self._ready.clear()
         del self._timers  # It refers to this loop: together they would wait for the collector.

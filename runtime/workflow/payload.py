@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePath
 from types import SimpleNamespace
@@ -27,6 +28,30 @@ OWN_READER = "__from_json__"
 
 class PayloadError(Refused):
     """A value cannot be written as JSON text, or text does not fit the hint of its receiver."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadLimits:
+    """How much text a workflow may hand over. They count as code: a replay meets the same ones."""
+
+    payload_bytes_max: int = 2 << 20
+    custom_status_bytes_max: int = 16 << 10
+
+
+DEFAULT_LIMITS = PayloadLimits()
+
+
+def check_size(text: str | None, bytes_max: int, what: str) -> None:
+    """Raise `PayloadError` if `text` is longer than that."""
+    # A character has at most four bytes: short texts need no counting.
+    if text is None or len(text) * 4 <= bytes_max:
+        return
+    size = len(text.encode())
+    if size > bytes_max:
+        raise PayloadError(
+            f"{what} has {size} bytes, the limit is {bytes_max}; "
+            "hand over a reference to where the data is"
+        )
 
 
 def encode(value: Json, what: str = "payload") -> str | None:

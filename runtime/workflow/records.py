@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from perdure.runtime.workflow.history import Failure, Status
+from perdure.runtime.workflow.history import Failure, Parent, Status
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -40,6 +40,16 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Unclean deaths of its node since its last committed turn."""
     stalled: str | None = None
     """Why it cannot go on, while its status is STALLED."""
+
+    @property
+    def parent(self) -> Parent | None:
+        """The call that this instance answers, if it is a child."""
+        if self.parent_key is None:
+            return None
+        assert self.parent_id is not None
+        assert self.parent_execution is not None
+        assert self.parent_task is not None
+        return Parent(self.parent_key, self.parent_id, self.parent_execution, self.parent_task)
 
 
 class ChangeKind(IntEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from perdure.actors.errors import Fault
@@ -11,8 +10,9 @@ from perdure.runtime.workflow.codec import CorruptHistory, decode_turn
 from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.execution import Execution, Run
 from perdure.runtime.workflow.records import Instance, StoredWorkflow
-from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.registry import WorkflowDefinition
 from perdure.runtime.workflow.replay import replay
+from perdure.runtime.workflow.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Restored:
     last_turn_us: int
 
 
-def restore(stored: StoredWorkflow, registry: Registry, log: logging.Logger) -> Restored | Stalled:
+def restore(stored: StoredWorkflow, around: Surroundings) -> Restored | Stalled:
     """Read the history of an instance and run its code over it."""
     row = stored.row
     if stored.damage is not None:
         return Stalled(stored.damage)
     try:
         turns = _turns(stored)
-        execution = None if row.status.is_terminal else _replayed(row, turns, registry, log)
+        execution = None if row.status.is_terminal else _replayed(row, turns, around)
     except Fault as error:
         return Stalled(f"{type(error).__name__}: {error}")
     if isinstance(execution, Stalled):
@@ -71,9 +71,8 @@ def _turns(stored: StoredWorkflow) -> list[h.Turn]:
     return [decode_turn(blob) for _, blob in stored.history]
 
 
-def _replayed(
-    row: Instance, turns: list[h.Turn], registry: Registry, log: logging.Logger
-) -> Execution | Stalled:
+def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execution | Stalled:
+    registry = around.registry
     definition = registry.started(row.name, row.version)
     if definition is None:
         if row.version is not None and registry.versions(row.name):
@@ -82,7 +81,7 @@ def _replayed(
             f"workflow '{row.name}' is not registered here; "
             "start a node whose app has it and the instance goes on"
         )
-    execution = Execution(Run(definition, row.instance_id, row.execution, registry, log))
+    execution = Execution(run_of(row, definition, around))
     recorded = [name for turn in turns for name in turn.patches]
     execution.recorded_patches = frozenset(recorded)
     try:
@@ -102,6 +101,12 @@ def _replayed(
             f"current patches: [{', '.join(execution.patches)}]. "
         )
     return execution
+
+
+def run_of(row: Instance, definition: WorkflowDefinition, around: Surroundings) -> Run:
+    """The run that `row` stands for, by that code."""
+    limits = around.config.payloads
+    return Run(definition, row.instance_id, row.execution, around.registry, around.log, limits)
 
 
 def _open_tasks(turns: list[h.Turn]) -> dict[int, h.TaskScheduled]:

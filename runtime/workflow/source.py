@@ -6,10 +6,13 @@ import asyncio
 import os
 import sys
 
-_OURS = tuple(
-    os.path.dirname(os.path.abspath(path)) + os.sep
-    for path in (asyncio.__file__, os.path.dirname(__file__))
+_PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+_OURS = (
+    os.path.dirname(os.path.abspath(asyncio.__file__)) + os.sep,
+    os.path.normpath(_PACKAGE) + os.sep,
 )
+_BOUNDARY = "run_until_blocked"
+"""Where the engine enters the user's code: whoever called that is not the user's workflow."""
 
 
 def is_engine_code(filename: str) -> bool:
@@ -18,12 +21,12 @@ def is_engine_code(filename: str) -> bool:
 
 
 def source_line() -> str:
-    """`file.py:line` of the innermost frame that is neither asyncio's nor the engine's."""
+    """`file.py:line` of the innermost frame that is neither asyncio's nor the engine's; else ""."""
     frame = sys._getframe(1)
     while True:
         name = frame.f_code.co_filename
         if not name.startswith(_OURS):
             return f"{name.rpartition(os.sep)[2]}:{frame.f_lineno}"
-        if frame.f_back is None:
+        if frame.f_back is None or frame.f_code.co_name == _BOUNDARY:
             return ""
         frame = frame.f_back

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from perdure.actors.ports import Env
 from perdure.runtime.workflow.keys import Keys
+from perdure.runtime.workflow.payload import DEFAULT_LIMITS, PayloadLimits
 from perdure.runtime.workflow.registry import Registry
 
 
@@ -19,6 +20,7 @@ class WorkflowConfig:
     """Deaths of its node with the instance in flight, after which it is set aside."""
     continue_as_new_max: int = 20
     """Runs that one turn may go through."""
+    payloads: PayloadLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,15 @@ class TurnDraft:
             m.Completion(parent.key, parent.execution, event),
         )
 
+    def start(
+        self, caller: Instance, task_id: int, instance_id: str, event: h.ExecutionStarted
+    ) -> None:
+        """Start another workflow: a child, if `event` names a parent."""
+        # By key, not by id: after a purge the same id makes the same calls once more.
+        call = f"{caller.key}:{caller.execution}:{task_id}"
+        message = m.StartWorkflow(event, call, tell_parent=event.parent is not None)
+        self.send(ActorRef(m.WORKFLOW, instance_id), f"start:{call}", message)
+
     def set_timer(self, execution: int, task_id: int, due_us: int) -> None:
         self._unit.reminders_set.append((timer_name(execution, task_id), due_us))
 

@@ -54,7 +54,8 @@ class WorkflowActor:
         self._slot = slot
         self._epoch = epoch
         self._stored: StoredWorkflow | None = snapshot.state
-        """What was loaded, until the first turn has ended."""
+        """What was loaded, until a turn has ended without a stall."""
+        self._is_awake = False
         row = None if self._stored is None else self._stored.row
         self._live = LiveInstance(surroundings, snapshot.ref, slot, row)
         self._kept: dict[str, Delivery] = {}
@@ -75,7 +76,9 @@ class WorkflowActor:
                 break
         self._live.dispatch_again(lost, draft)
         self._live.conclude(draft)
-        self._stored = None
+        self._is_awake = True
+        if self._live.stalled is None:
+            self._stored = None
         return draft.decision
 
     def close(self) -> None:
@@ -87,13 +90,17 @@ class WorkflowActor:
         Returns the activities that have not answered: nobody may be running them any more.
         """
         stored = self._stored
-        if stored is None:
+        if stored is None or self._is_awake:
             self._live.check_length()
             return {}
         row = stored.row
         if row.status.is_terminal and not row.has_work:
             return {}
         if row.attempts > self._around.config.unclean_deaths_max:
+            if row.status.is_terminal:
+                # An end is final. Nobody waits for the activities that are left; they are given up.
+                draft.touched = True
+                return {}
             self._live.stall(
                 f"its node died {row.attempts} times while this instance was at work; "
                 "see what its activities and its code do, then resume or purge it"
@@ -156,6 +163,9 @@ class WorkflowActor:
         if row is not None:
             if row.start_request == message.request_id:
                 draft.reply(delivery, instance_id)  # The same start, told again.
+                return
+            if row.status.is_terminal and self._stored is None:
+                self._reload(draft)  # Whether a child still runs is looked up by a load only.
                 return
             refusal = self._refusal(row, message)
             if refusal is not None:
@@ -222,8 +232,7 @@ class WorkflowActor:
         """Somebody wants a stalled instance to go on: look at it afresh."""
         stored = self._stored
         if stored is None:
-            draft.decision.reload = True  # This very message, and the rest, with what is stored.
-            draft.ends_here = True
+            self._reload(draft)
             return
         lost = self._live.restore(stored, draft)
         if self._live.stalled is None:
@@ -232,6 +241,11 @@ class WorkflowActor:
                 self._take(kept, draft, now_us)
             self._kept.clear()
             self._live.dispatch_again(lost, draft)
+
+    def _reload(self, draft: TurnDraft) -> None:
+        """Have this very message, and the rest, taken again with what is stored."""
+        draft.decision.reload = True
+        draft.ends_here = True
 
     def _terminate(self, message: m.Terminate, delivery: Delivery, draft: TurnDraft) -> None:
         if self._live.row is None and message.ignore_missing:

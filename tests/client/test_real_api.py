@@ -23,7 +23,8 @@ from perdure.runtime.remote.errors import (
     WorkflowStalled,
 )
 from perdure.runtime.remote.settings import Patience
-from perdure.runtime.remote.state import FailureDetails, ListFilter, WorkflowStatus
+from perdure.runtime.remote.state import ListFilter
+from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 from perdure.runtime.workflow.history import ExecutionStarted, Status, TaskScheduled, Turn
 from tests.client.conftest import Asynchronous, Client, Synchronous
 from tests.support.http_service import FakeNode, FakeScenarios, FakeView

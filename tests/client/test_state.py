@@ -22,15 +22,8 @@ from perdure.runtime.remote.errors import (
     api_error,
 )
 from perdure.runtime.remote.settings import endpoint_of
-from perdure.runtime.remote.state import (
-    FailureDetails,
-    ListFilter,
-    WorkflowState,
-    WorkflowStatus,
-    moment,
-    rfc3339,
-    state_of,
-)
+from perdure.runtime.remote.state import ListFilter, WorkflowState, moment, rfc3339, state_of
+from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 from perdure.runtime.remote.values import body_of, start_time_of, verbatim_body_of
 from perdure.runtime.workflow.payload import PayloadError
 

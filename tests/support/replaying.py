@@ -8,6 +8,7 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.execution import Execution, Run
 from perdure.runtime.workflow.records import Instance
 from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.replay import replay
 
 _log = logging.getLogger("perdure.tests.replay")
 
@@ -26,7 +27,7 @@ def check_replay(row: Instance, turns: list[h.Turn], registry: Registry) -> None
                 assert number == len(turns) - 1
                 assert row.status is h.Status.TERMINATED
                 return  # What the code asked for in the turn of its end was dropped.
-            execution.replay(turn)
+            replay(execution, turn)
         _compare(row, turns, execution)
     finally:
         execution.close()

@@ -19,6 +19,7 @@ from typing import Any
 
 from perdure.actors.identity import ActorRef
 from perdure.runtime.config import Durability, NodeConfig
+from perdure.runtime.environment import SystemEnv
 from perdure.runtime.node import App, Node
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import payload
@@ -98,6 +99,10 @@ class World:
     @property
     def service(self) -> WorkflowService:
         return self.node.service
+
+    def now_us(self) -> int:
+        """The clock that the node reads."""
+        return SystemEnv().now_us()
 
     # ---- instances
 

@@ -66,5 +66,6 @@ turns = st.builds(
 messages: st.SearchStrategy[Any] = st.one_of(
     st.builds(m.StartWorkflow, started, text, st.booleans(), st.booleans()),
     st.builds(m.Terminate, terminated, st.booleans()),
+    st.builds(m.RaiseEvent, text, payload, text),
     st.builds(m.Completion, numbers, numbers, completions | st.builds(h.TimerFired, numbers)),
 )

@@ -243,3 +243,17 @@ def test_a_hint_that_cannot_be_hashed_still_decodes() -> None:
 
     hint = Annotated[int, Unhashable()]
     assert payload.decode("5", hint) == 5
+
+
+def test_a_hint_may_read_text_in_a_way_of_its_own() -> None:
+    class Shouted:
+        @staticmethod
+        def __from_json__(text: str) -> str:
+            if text == "?":
+                raise ValueError("a question")
+            return text.upper()
+
+    assert payload.decode("not json", Shouted) == "NOT JSON"
+    payload.check_hint(Shouted, "input of w")
+    with pytest.raises(PayloadError, match="a question"):
+        payload.decode("?", Shouted)

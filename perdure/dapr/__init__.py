@@ -1,0 +1,45 @@
+"""Dapr's Python Workflow SDK, run by perdure: change the import, keep the program.
+
+    import perdure.dapr as wf              # was: import dapr.ext.workflow as wf
+
+A `WorkflowRuntime` runs a node in this process, with its data in perdure.db (PERDURE_STORE); there
+is no sidecar to start. `perdure.dapr.aio` has the client for asyncio.
+
+Not here: other apps (`app_id`), history propagation, rerun, MCP.
+"""
+
+from perdure.runtime.dapr.client import DaprWorkflowClient
+from perdure.runtime.dapr.context import DaprWorkflowContext, WorkflowActivityContext
+from perdure.runtime.dapr.naming import alternate_name
+from perdure.runtime.dapr.requests import UNSET
+from perdure.runtime.dapr.state import (
+    WorkflowHistoryEvent,
+    WorkflowHistoryEventType,
+    WorkflowInstanceIdPage,
+    WorkflowState,
+    WorkflowStatus,
+)
+from perdure.runtime.dapr.tasks import when_all, when_any
+from perdure.runtime.dapr.worker import WorkflowRuntime
+from perdure.runtime.workflow.failure import FailureDetails, NonRetryableError, TaskFailedError
+from perdure.runtime.workflow.retry import RetryPolicy
+
+__all__ = [
+    "UNSET",
+    "DaprWorkflowClient",
+    "DaprWorkflowContext",
+    "FailureDetails",
+    "NonRetryableError",
+    "RetryPolicy",
+    "TaskFailedError",
+    "WorkflowActivityContext",
+    "WorkflowHistoryEvent",
+    "WorkflowHistoryEventType",
+    "WorkflowInstanceIdPage",
+    "WorkflowRuntime",
+    "WorkflowState",
+    "WorkflowStatus",
+    "alternate_name",
+    "when_all",
+    "when_any",
+]

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from perdure.actors.errors import PerdureError
+from perdure.runtime import garbage
 from perdure.runtime.cli import logs
 from perdure.runtime.cli.exits import ExitCode, code_of
 from perdure.runtime.cli.load import LoadError, load_app
@@ -55,6 +56,7 @@ async def _serve(node: Node) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.signalled, number)
     async with node:
+        garbage.settle()
         workflows = sum(1 for _ in registry.workflows())
         activities = sum(1 for _ in registry.activities())
         _say(

@@ -91,10 +91,6 @@ class BackgroundNode:
         except RuntimeError:
             return False
 
-    @property
-    def url(self) -> str | None:
-        return self._ready.result().url
-
     def submit(self, work: Callable[[LocalClient], Coroutine[Any, Any, T]]) -> Future[T]:
         """Have the node do something. Raises `NodeStopping`."""
         ended = self._ended

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import NonDeterminismError
-from perdure.runtime.workflow.execution import Execution
+from perdure.runtime.workflow.execution import ContinuedAsNew, Execution, Outcome
 
 
 def replay(execution: Execution, turn: h.Turn) -> None:
@@ -22,6 +22,15 @@ def replay(execution: Execution, turn: h.Turn) -> None:
             )
     execution.take_cancelled_timers()
     execution.take_new_patches()
+
+
+def described_end(outcome: Outcome) -> str:
+    """How code came to its end, for a person."""
+    if isinstance(outcome, ContinuedAsNew):
+        return "(continue-as-new)"
+    if outcome.failure is None:
+        return f"({outcome.status.name})"
+    return f"({outcome.status.name}: {outcome.failure.error_type}: {outcome.failure.message})"
 
 
 def _same(then: h.Outgoing, now: h.Outgoing) -> bool:

@@ -11,7 +11,7 @@ from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.execution import Execution, Run
 from perdure.runtime.workflow.records import Instance, StoredWorkflow
 from perdure.runtime.workflow.registry import WorkflowDefinition
-from perdure.runtime.workflow.replay import replay
+from perdure.runtime.workflow.replay import described_end, replay
 from perdure.runtime.workflow.surroundings import Surroundings
 
 
@@ -87,10 +87,17 @@ def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execu
     try:
         for number, turn in enumerate(turns):
             if execution.outcome is not None:
-                raise NonDeterminismError(f"the code now ends before turn {number} of its history")
+                came = ", ".join(type(event).__name__ for event in turn.incoming)
+                raise NonDeterminismError(
+                    f"history goes on with {came} in turn {number}, "
+                    f"the code now ends {described_end(execution.outcome)}"
+                )
             replay(execution, turn)
         if execution.outcome is not None:
-            raise NonDeterminismError("the code now ends where its history goes on")
+            raise NonDeterminismError(
+                "history waits for what is to come, "
+                f"the code now ends {described_end(execution.outcome)}"
+            )
     except Fault:
         execution.close()
         raise

@@ -164,8 +164,10 @@ class WorkflowActor:
             if row.start_request == message.request_id:
                 draft.reply(delivery, instance_id)  # The same start, told again.
                 return
-            if row.status.is_terminal and self._stored is None:
-                self._reload(draft)  # Whether a child still runs is looked up by a load only.
+            if row.status.is_terminal and self._stored is None and not self._live.open_tasks:
+                # Whether a child still runs is looked up by a load only; but what nobody waits for
+                # would run again by it.
+                self._reload(draft)
                 return
             refusal = self._refusal(row, message)
             if refusal is not None:

@@ -239,6 +239,16 @@ class Handle:
         except TimeoutError:
             raise AssertionError(await self._state()) from None
 
+    async def saw(self, kind: str) -> None:
+        """Wait until an event of that kind is in the history."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                with self.world.node.engine.watchers.watching(self.id) as watcher:
+                    while kind not in await self.kinds():
+                        await watcher.next()
+        except TimeoutError:
+            raise AssertionError(await self._state()) from None
+
     async def running(self) -> None:
         """Wait until the first turn has been taken."""
         await self.when(lambda row: row.status is not h.Status.PENDING)

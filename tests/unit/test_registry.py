@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 import pytest
 
 from perdure.runtime.workflow import registry as r
-from perdure.runtime.workflow.definition import define_activity, define_workflow
+from perdure.runtime.workflow.definition import define_workflow
 from perdure.runtime.workflow.payload import PayloadError
 from perdure.runtime.workflow.registry import Registry, RegistryError, activity, workflow
 from perdure.runtime.workflow.signature import Style
@@ -380,16 +380,6 @@ def test_a_call_refers_to_a_function_by_the_name_it_is_registered_under() -> Non
     for nameless in ("", 5, lambda: None):
         with pytest.raises(TypeError):
             registry.name_of(nameless)  # type: ignore[arg-type]
-
-
-def test_a_definition_made_elsewhere_is_registered_as_it_is() -> None:
-    registry = Registry()
-    registry.add(define_workflow(proceed, name="order", version="1"))
-    registry.add(define_activity(only_input))
-    assert [str(each) for each in registry] == [
-        "workflow 'order' version '1'",
-        "activity 'only_input'",
-    ]
 
 
 def test_a_successor_takes_over_as_the_latest_version() -> None:

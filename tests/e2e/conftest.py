@@ -22,7 +22,9 @@ class Served:
 
     process: subprocess.Popen[str]
     ready: str
-    """The first line of its stderr."""
+    """The line of its stderr that says so."""
+    said: str = ""
+    """What stood on stderr before."""
 
     @property
     def url(self) -> str:
@@ -79,15 +81,18 @@ class Perdure:
 
     def serve(self, *args: str) -> Served:
         """Start a node on any free port, and wait for its ready line."""
+        served = self.try_to_serve(*args)
+        assert served.ready, served.said
+        return served
+
+    def try_to_serve(self, *args: str) -> Served:
+        """The same, for a node that may end before it is ready; then `ready` is empty."""
         process = self.start("serve", *args, "--port", "0")
         assert process.stderr is not None
         said = []
-        while "ready on" not in (line := process.stderr.readline()):
+        while "ready on" not in (line := process.stderr.readline()) and line:
             said.append(line)
-            if not line:
-                process.kill()
-                pytest.fail(f"not ready: {''.join(said)}")
-        self.served.append(Served(process, line.rstrip()))
+        self.served.append(Served(process, line.rstrip(), "".join(said)))
         return self.served[-1]
 
     def on(self, served: Served) -> Callable[..., subprocess.CompletedProcess[str]]:

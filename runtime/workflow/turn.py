@@ -85,7 +85,11 @@ class TurnDraft:
         self._unit.reminders_set.append((timer_name(execution, task_id), due_us))
 
     def clear_timers(self, execution: int, task_ids: Iterable[int]) -> None:
-        self._unit.reminders_cleared.extend(timer_name(execution, task) for task in task_ids)
+        unit = self._unit
+        names = [timer_name(execution, task_id) for task_id in task_ids]
+        unit.reminders_cleared.extend(names)
+        if unit.reminders_set:  # What this very turn has set would be written after the clearing.
+            unit.reminders_set = [kept for kept in unit.reminders_set if kept[0] not in names]
 
     def clear_reminder(self, name: str) -> None:
         self._unit.reminders_cleared.append(name)

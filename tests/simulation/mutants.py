@@ -1,0 +1,252 @@
+"""The engine with one safeguard removed: each must be found. A value module.
+
+Redundant layers hide each other, so a few mutants remove a layer together with the one behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from unittest import mock
+
+from perdure.actors.activation import Activation, ActivationState
+from perdure.actors.committer import Committer
+from perdure.actors.host import ActorHost
+from perdure.actors.recovery import Recovery
+from perdure.actors.reminders import Reminders
+from perdure.actors.unit_of_work import UnitOfWork
+from perdure.runtime.storage import batch as batches
+from perdure.runtime.storage import commit as commits
+from perdure.runtime.storage.sqlite import SqliteStore
+from perdure.runtime.storage.transaction import write_transaction
+from perdure.runtime.workflow import execution as executions
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.activity_actor import ActivityRunner
+from perdure.runtime.workflow.live_instance import LiveInstance
+from perdure.runtime.workflow.loop import NumberedTask
+from perdure.runtime.workflow.turn import TurnDraft
+from perdure.runtime.workflow.workflow_actor import WorkflowActor
+
+Patch = contextlib.AbstractContextManager[Any]
+
+
+def replies_before_commit() -> Patch:
+    """The answer leaves while the transaction is still under way."""
+    submit = Committer.submit
+
+    def hasty(self: Committer, unit: UnitOfWork, done: Callable[..., Any]) -> None:
+        submit(self, unit, lambda outcome: None)
+        asyncio.get_running_loop().call_soon(done, None)
+
+    return mock.patch.object(Committer, "submit", hasty)
+
+
+def consumes_outside_the_transaction() -> Patch:
+    """A message is deleted first, and its effect written after."""
+    commit = SqliteStore.commit
+
+    async def careless(self: SqliteStore, fence: Any, units: Sequence[UnitOfWork]) -> Any:
+        rows = [
+            (unit.ref.type, unit.ref.id, message_id)
+            for unit in units
+            for message_id in unit.consumed
+        ]
+
+        def delete(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "DELETE FROM inbox WHERE type = ? AND id = ? AND message_id = ?", rows
+            )
+
+        if rows:
+            await self._runner.write(lambda c: write_transaction(c, delete))
+        return await commit(self, fence, units)
+
+    return mock.patch.object(SqliteStore, "commit", careless)
+
+
+@contextlib.contextmanager
+def skips_the_fence() -> Iterator[None]:
+    """A node that is no member any more goes on writing."""
+    with (
+        mock.patch.object(commits.Commit, "_check", return_value=None),
+        mock.patch.object(commits.OwnedSlots, "read", return_value=_AnySlot()),
+    ):
+        yield
+
+
+class _AnySlot(frozenset[Any]):
+    def __ge__(self, other: object) -> bool:
+        return True
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+def keeps_stale_state() -> Patch:
+    """After a commit whose outcome is not known, the activation goes on with what it has."""
+    committed = ActorHost._committed
+
+    def stubborn(self: ActorHost, activation: Any, decision: Any, outcome: Any) -> None:
+        committed(self, activation, decision, None)
+
+    return mock.patch.object(ActorHost, "_committed", stubborn)
+
+
+def forgets_to_dispatch_again() -> Patch:
+    """After a restart nobody tells the activities that had not answered."""
+    return mock.patch.object(LiveInstance, "dispatch_again", return_value=None)
+
+
+def never_scans() -> Patch:
+    """Recovery is only hints."""
+
+    async def asleep(self: Recovery) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    return mock.patch.object(Recovery, "run", asleep)
+
+
+def applies_events_twice() -> Patch:
+    """No look at the request id."""
+    take = WorkflowActor._raise_event
+
+    def forgetful(self: WorkflowActor, message: m.RaiseEvent, *args: Any) -> None:
+        self._live.seen.pop(message.request_id, None)
+        take(self, message, *args)
+
+    return mock.patch.object(WorkflowActor, "_raise_event", forgetful)
+
+
+def fires_early() -> Patch:
+    """A timer fires when its reminder is told, due or not, and it is told at once."""
+    arm = Reminders._arm
+
+    def hasty(self: Reminders, ref: Any, name: str, due_us: int) -> None:
+        arm(self, ref, name, due_us - 400_000)
+
+    @contextlib.contextmanager
+    def both() -> Iterator[None]:
+        with (
+            mock.patch.object(Reminders, "_arm", hasty),
+            mock.patch.object(executions.Execution, "due", return_value=0),
+        ):
+            yield
+
+    return both()
+
+
+def answers_tasks_twice() -> Patch:
+    """A second answer to a task is taken like the first."""
+    return mock.patch.object(executions.Execution, "expects", return_value=True)
+
+
+def loses_held_events() -> Patch:
+    """Continue-as-new forgets what nobody has waited for."""
+    return mock.patch.object(executions.Execution, "held_events", return_value=())
+
+
+def works_while_suspended() -> Patch:
+    """Suspending is only a name."""
+    apply = executions.Execution.apply
+
+    def restless(self: executions.Execution, event: Any) -> None:
+        apply(self, event)
+        if isinstance(event, h.ExecutionSuspended):
+            self.suspended = False
+            self._release()
+            self.suspended = False
+
+    return mock.patch.object(executions.Execution, "apply", restless)
+
+
+def leaves_children_running() -> Patch:
+    """A terminated parent does not end its children."""
+    return mock.patch.object(executions.Execution, "open_children", return_value=[])
+
+
+def leaves_reminders() -> Patch:
+    """Timers that nobody waits for stay in the table."""
+    return mock.patch.object(TurnDraft, "clear_timers", return_value=None)
+
+
+def leaves_history_after_a_purge() -> Patch:
+    """The row goes, the history stays."""
+    return mock.patch.object(batches, "_DELETE_HISTORY", "DELETE FROM history WHERE key = -?")
+
+
+def runs_known_activities() -> Patch:
+    """An activity that runs is started again when it is told again."""
+    receive = ActivityRunner.receive
+
+    def eager(self: ActivityRunner, ref: Any, message: m.RunActivity) -> None:
+        self._known.discard((message.key, message.execution, message.task_id))
+        receive(self, ref, message)
+
+    return mock.patch.object(ActivityRunner, "receive", eager)
+
+
+def tells_no_parent() -> Patch:
+    """A child that has ended keeps it to itself."""
+    return mock.patch.object(TurnDraft, "tell_parent", return_value=None)
+
+
+def orders_tasks_by_address() -> Patch:
+    """Sets of tasks are in the order of their addresses, as asyncio's own are."""
+    return mock.patch.object(NumberedTask, "__hash__", asyncio.Task.__hash__)
+
+
+def drops_what_it_must_retain() -> Patch:
+    """An activation that knows what the store does not is dropped like any other."""
+    is_idle = property(lambda self: self.state is ActivationState.IDLE)
+    return mock.patch.object(Activation, "may_go", is_idle)
+
+
+def hands_over_too_early() -> Patch:
+    """An activity is forgotten when its answer is handed over, not when that is durable."""
+    runner = ActivityRunner.__init__
+
+    def init(self: ActivityRunner, *args: Any) -> None:
+        runner(self, *args)
+        deliver = self._deliver
+
+        async def hasty(ref: Any, message: object) -> None:
+            asyncio.ensure_future(deliver(ref, message)).add_done_callback(_ignore)
+
+        self._deliver = hasty
+
+    return mock.patch.object(ActivityRunner, "__init__", init)
+
+
+def _ignore(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+MUTANTS: dict[str, Callable[[], Patch]] = {
+    fn.__name__: fn
+    for fn in (
+        replies_before_commit,
+        consumes_outside_the_transaction,
+        skips_the_fence,
+        keeps_stale_state,
+        forgets_to_dispatch_again,
+        never_scans,
+        applies_events_twice,
+        fires_early,
+        answers_tasks_twice,
+        loses_held_events,
+        works_while_suspended,
+        leaves_children_running,
+        leaves_reminders,
+        leaves_history_after_a_purge,
+        runs_known_activities,
+        tells_no_parent,
+        orders_tasks_by_address,
+        drops_what_it_must_retain,
+        hands_over_too_early,
+    )
+}

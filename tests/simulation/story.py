@@ -1,0 +1,192 @@
+"""What clients do with one instance id, and what they must see. An owner module."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.actors.errors import Refused, Retryable
+from perdure.runtime.workflow.errors import (
+    ChildNotFinished,
+    InstanceExists,
+    InstanceNotFound,
+    InstanceStalled,
+    NotCompleted,
+)
+from perdure.runtime.workflow.history import TERMINAL, Status
+from perdure.runtime.workflow.records import ListQuery
+from perdure.runtime.workflow.service import WorkflowView
+from tests.simulation.client import Client, Unreachable
+from tests.simulation.model import Author, Case, matches
+from tests.simulation.world import Violation
+
+
+@dataclass(slots=True)
+class Habits:
+    """How likely the clients of this seed do what."""
+
+    suspend: float = 0.0
+    terminate: float = 0.0
+    purge: float = 0.0
+    reuse: float = 0.0
+    delay: float = 0.0
+    noise: float = 0.0
+    query: float = 0.0
+
+
+class Story:
+    """One instance id and its lives, one after the other."""
+
+    def __init__(self, client: Client, author: Author, habits: Habits, instance_id: str) -> None:
+        self.client = client
+        self.world = client.world
+        self.author = author
+        self.habits = habits
+        self.instance_id = instance_id
+        self.is_terminated = False
+        self.lives = 0
+
+    @property
+    def _rng(self) -> random.Random:
+        return self.world.rng
+
+    async def tell(self) -> None:
+        """All lives; ends when the last one is over and was found right."""
+        for life in range(4):
+            self.lives = life + 1
+            await self._live(self.author.case(), f"{self.instance_id}-{life}")
+            await self.client.settled(self.instance_id)
+            if self._rng.random() < self.habits.purge:
+                await self._purge()
+            if self._rng.random() >= self.habits.reuse:
+                return
+
+    async def _live(self, case: Case, key: str) -> None:
+        self.is_terminated = False
+        await self._start(case, key)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._raise_events(case, key))
+            if self._rng.random() < self.habits.suspend:
+                group.create_task(self._suspend_and_resume())
+            if self._rng.random() < self.habits.terminate:
+                group.create_task(self._terminate())
+            if self._rng.random() < self.habits.query:
+                group.create_task(self._look_around())
+        view = await self._end()
+        self._judge(case, view)
+        again: WorkflowView = await self.client.insist("get", self.instance_id)
+        if again.row.status != view.row.status or again.row.output != view.row.output:
+            raise self._wrong(f"I9: it was {view.row} and is {again.row}")
+
+    async def _start(self, case: Case, key: str) -> None:
+        rng, attempts = self._rng, 0
+        options: dict[str, Any] = {}
+        if case.events or rng.random() < 0.6:
+            options["idempotency_key"] = key
+        if rng.random() < self.habits.delay:
+            options["start_at_us"] = self.world.wall_us() + rng.choice((-5, 200_000, 3_000_000))
+        text = json.dumps([case.program, case.rounds, []])
+        self.world.log("CASE", self.instance_id, case.style, text)
+        while True:
+            try:
+                await self.client.request("start", self.instance_id, case.style, text, **options)
+                return
+            except ChildNotFinished:
+                pass  # Of the life before; it will finish.
+            except (InstanceExists, InstanceStalled):
+                if not attempts:
+                    raise self._wrong("I1: it was finished, and a new start is refused") from None
+                if not options.get("idempotency_key"):
+                    return  # An earlier attempt had come through.
+                raise self._wrong("the same start, told again, is refused") from None
+            except (Unreachable, Retryable):
+                attempts += 1
+            await asyncio.sleep(rng.uniform(0.05, 0.8))
+
+    async def _raise_events(self, case: Case, key: str) -> None:
+        rng = self._rng
+        for number, (name, data) in enumerate(case.events):
+            if rng.random() < 0.7:
+                await asyncio.sleep(rng.choice((0.005, 0.1, 1.0)))
+            if rng.random() < self.habits.noise:
+                await self.client.insist("raise_event", self.instance_id, "noise", '"noise"')
+            await self.client.insist(
+                "raise_event",
+                self.instance_id,
+                name,
+                json.dumps(data),
+                idempotency_key=f"{key}-{number}",
+            )
+
+    async def _suspend_and_resume(self) -> None:
+        await asyncio.sleep(self._rng.choice((0.01, 0.3, 2.0)))
+        await self.client.insist("suspend", self.instance_id, "because")
+        await asyncio.sleep(self._rng.choice((0.0, 0.5, 4.0)))
+        # One that was thought lost must not come after the resume.
+        await self.client.settled(self.instance_id)
+        await self.client.insist("resume", self.instance_id)
+
+    async def _terminate(self) -> None:
+        await asyncio.sleep(self._rng.choice((0.0, 0.05, 0.5, 2.0)))
+        self.is_terminated = True
+        recursive = self._rng.random() < 0.7
+        await self.client.insist("terminate", self.instance_id, '"enough"', recursive=recursive)
+
+    async def _look_around(self) -> None:
+        for _ in range(3):
+            await asyncio.sleep(self._rng.uniform(0.1, 2.0))
+            await self.client.insist("page", ListQuery(limit=3))  # type: ignore[arg-type]
+            await self.client.insist("history", self.instance_id)
+
+    async def _end(self) -> WorkflowView:
+        """Wait until it is over."""
+        while True:
+            view: WorkflowView = await self.client.insist("wait", self.instance_id, timeout=3.0)
+            if view.row.status in TERMINAL:
+                return view
+            if view.row.status is Status.STALLED:
+                await self.client.insist("resume", self.instance_id)
+            await asyncio.sleep(self._rng.uniform(0.05, 0.5))
+
+    def _judge(self, case: Case, view: WorkflowView) -> None:
+        row = view.row
+        if row.status is Status.TERMINATED and self.is_terminated:
+            if row.output != '"enough"':
+                raise self._wrong(f"terminated with output {row.output}")
+            return
+        wanted = Status.FAILED if case.fails else Status.COMPLETED
+        if row.status is not wanted:
+            raise self._wrong(f"I1: it is {row.status!r} instead of {wanted!r}: {row.failure}")
+        if not case.fails:
+            found = json.loads(row.output or "null")
+            if not matches(case.expected, found):
+                raise self._wrong(f"I1: its result is {found} instead of {case.expected}")
+        if case.status not in ("*", row.custom_status):
+            raise self._wrong(f"its custom status is {row.custom_status}, not {case.status}")
+
+    async def _purge(self) -> None:
+        # A child whose start is still on its way has no row yet, and may appear afterwards.
+        family = self.client.family_of(self.instance_id)
+        try:
+            await self.client.insist("purge", self.instance_id)
+        except InstanceNotFound:
+            pass  # An attempt before had come through.
+        except NotCompleted:
+            return  # A child still runs.
+        await self.client.settled(self.instance_id)
+        try:
+            await self.client.insist("get", self.instance_id)
+        except InstanceNotFound:
+            left = self.client.survivors_of(family)
+            if left:
+                raise self._wrong(f"I11: {left} survive the purge") from None
+            return
+        except Refused as error:
+            raise self._wrong(f"a purged instance answers {error!r}") from None
+        raise self._wrong("I11: it is there after its purge")
+
+    def _wrong(self, what: str) -> Violation:
+        return self.world.violated(f"'{self.instance_id}' (life {self.lives}): {what}")

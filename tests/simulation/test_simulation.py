@@ -1,0 +1,78 @@
+"""Whole nodes under seeded faults, with oracles at every commit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.scenario import FAULTS, replay_command, run_seed
+
+SEEDS = 300
+CHUNK = 15
+ROOT = Path(__file__).parents[2]
+
+BOUNDS = {
+    "answers_tasks_twice": 200,
+    "applies_events_twice": 200,
+    "drops_what_it_must_retain": 600,
+    "hands_over_too_early": 200,
+    "leaves_children_running": 300,
+    "loses_held_events": 200,
+}
+"""In how many seeds a mutant must be found, where it takes luck; 60 for the others."""
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_seed_keeps_every_invariant_and_comes_to_its_end(first: int) -> None:
+    failed = []
+    for seed in range(first, first + CHUNK):
+        outcome = run_seed(seed)
+        if outcome.violation is not None:
+            failed.append(f"{outcome.violation}\n  again: {replay_command(seed)}")
+    assert not failed, "\n".join(failed)
+
+
+def test_the_seeds_between_them_meet_every_fault() -> None:
+    met = {fault for seed in range(20) for fault in run_seed(seed).faults}
+    assert met == set(FAULTS)
+
+
+def test_a_seed_goes_the_same_way_in_another_process_with_other_hashes() -> None:
+    digests = {_digests_under(hash_seed) for hash_seed in ("1", "2")}
+    assert len(digests) == 1
+    assert len(digests.pop().split()) == 2 * 12
+
+
+def _digests_under(hash_seed: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulation",
+        "--seeds",
+        "12",
+        "--first",
+        "7",
+        "--digest",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.rpartition("12 seeds, 0 failed")[0]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_engine_without_one_of_its_safeguards_is_found_out(name: str) -> None:
+    bound = BOUNDS.get(name, 60)
+    with MUTANTS[name]():
+        found = any(run_seed(seed).violation is not None for seed in range(bound))
+    assert found, f"{name} survives {bound} seeds"

@@ -15,6 +15,10 @@ _FIRST = (
     "SELECT CAST(turn AS BLOB) FROM history WHERE key = ? AND execution = ? ORDER BY seq LIMIT 1"
 )
 _CHILDREN = f"SELECT {COLUMNS} FROM workflows AS w WHERE w.parent_key = ? ORDER BY w.key"
+_UNBORN = (
+    "SELECT id FROM inbox WHERE app_id = ? AND type = 'workflow' "
+    "AND message_id >= ? AND message_id < ? ORDER BY n LIMIT 1"
+)
 _HIGHEST = "\U0010ffff"
 
 
@@ -69,6 +73,13 @@ def counts(connection: sqlite3.Connection, app_id: str, query: ListQuery) -> dic
 
 def children(connection: sqlite3.Connection, key: int) -> list[Instance]:
     return [instance_of(row) for row in connection.execute(_CHILDREN, (key,))]
+
+
+def unborn(connection: sqlite3.Connection, app_id: str, key: int) -> str | None:
+    # The ids of these messages are `start:<key>:…`, and ';' is the character after ':'.
+    span = (app_id, f"start:{key}:", f"start:{key};")
+    found = connection.execute(_UNBORN, span).fetchone()
+    return None if found is None else str(found[0])
 
 
 def _filters(app_id: str, query: ListQuery) -> tuple[str, list[Any]]:

@@ -89,6 +89,9 @@ class SqliteStore:
     async def children(self, key: int) -> list[Instance]:
         return await self._read(lambda c: reads.children(c, key))
 
+    async def unborn(self, key: int) -> str | None:
+        return await self._read(lambda c: reads.unborn(c, self._app_id, key))
+
     async def _slots_counted(self) -> Batch:
         """For a fence won through another store object; the number of slots never changes."""
         slots = await self._read(lambda c: membership.slot_count(c, self._app_id))

@@ -31,3 +31,7 @@ class WorkflowReads(Protocol):
     async def children(self, key: int) -> list[Instance]:
         """The direct children of an instance, by its key."""
         ...
+
+    async def unborn(self, key: int) -> str | None:
+        """The id of a workflow that an instance has started and that has not begun to exist."""
+        ...

@@ -161,7 +161,7 @@ class WorkflowService:
         row = (await self.get(instance_id)).row
         if row.status is h.Status.PENDING and not force:
             raise InstanceNotFound(instance_id)  # As Dapr: nothing has happened there yet.
-        tree = await self._tree(row) if recursive else [row]
+        tree = await self._tree(row, force) if recursive else [row]
         if not force:
             for member in tree:
                 if member.status is h.Status.STALLED:
@@ -178,11 +178,19 @@ class WorkflowService:
                     raise
         return removed
 
-    async def _tree(self, root: Instance) -> list[Instance]:
-        """An instance and all that descends from it, parents before their children."""
+    async def _tree(self, root: Instance, force: bool) -> list[Instance]:
+        """An instance and all that descends from it, parents before their children.
+
+        Raises `NotCompleted` if a child is still to begin, unless it is to be done by `force`.
+        """
         tree, index = [root], 0
         while index < len(tree):
-            tree.extend(await self._reads.children(tree[index].key))
+            key = tree[index].key
+            # In this order: a child that begins in between is among the children.
+            unborn = await self._reads.unborn(key)
+            if unborn is not None and not force:
+                raise NotCompleted(unborn)
+            tree.extend(await self._reads.children(key))
             index += 1
         return tree
 

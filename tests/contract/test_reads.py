@@ -7,7 +7,7 @@ import pytest
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import ListQuery
 from tests.contract.conftest import Engine
-from tests.contract.given import BORN_US, Member, instance
+from tests.contract.given import BORN_US, Member, instance, message
 
 
 async def listed(member: Member, query: ListQuery) -> list[str]:
@@ -118,3 +118,12 @@ async def test_a_read_sees_what_was_committed_before_it(member: Member) -> None:
     for key in range(1, 20):
         await member.written(member.create(instance(key, f"o{key}")))
         assert await member.store.get(f"o{key}") is not None
+
+
+async def test_a_workflow_that_was_started_and_does_not_exist_yet_is_known(member: Member) -> None:
+    start = [message("kid", "start:1:1:2")]
+    await member.written(
+        member.create(instance(1, "parent"), outbox=start),
+        member.create(instance(11, "other"), outbox=[message("parent", "child:1:1:1")]),
+    )
+    assert [await member.store.unborn(key) for key in (1, 11, 2)] == ["kid", None, None]

@@ -32,7 +32,6 @@ class CommitterConfig:
     batch_bytes: int = 4 << 20
     heartbeat_seconds: float = 1.0
     """An idle node commits an empty batch this often: the fence is the heartbeat."""
-    lease_seconds: float = 5.0
 
 
 class Committer:

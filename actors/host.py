@@ -9,7 +9,7 @@ nothing that a turn decided is seen by anyone before its commit succeeded.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from perdure.actors.errors import (
     NotOwner,
 )
 from perdure.actors.identity import ActorRef
+from perdure.actors.live_actors import LiveActors
 from perdure.actors.loader import Loader
 from perdure.actors.mailbox import Mailbox
 from perdure.actors.messages import Delivery, Quarantine
@@ -38,7 +39,8 @@ Observer = Callable[[ActorRef, object], None]
 """Told of every announcement, after the commit of the turn that made it."""
 
 _TURNS_AT_ONCE = 64
-"""Turns between two looks at the rest of the event loop."""
+_SECONDS_AT_ONCE = 0.02
+"""Turns, and the time for them, between two looks at the rest of the event loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class ActorHost:
     """Owns the activations. All methods belong to the node's event loop."""
 
     def __init__(self, parts: HostParts, owned: OwnedSlot, config: HostConfig) -> None:
+        # Asking for it costs a system call, and every turn needs it several times.
+        self._loop = asyncio.get_running_loop()
         self._env = parts.env
         self._committer = parts.committer
         self._loader = parts.loader
@@ -77,12 +81,10 @@ class ActorHost:
         self._types: dict[str, ActorType] = {}
         self._outbound: Outbound | None = None
         self._observer: Observer | None = None
-        self._activations: OrderedDict[ActorRef, Activation] = OrderedDict()
+        self._actors = LiveActors(config.live_actors_max)
         self._ready: deque[Activation] = deque()
         self._pump_scheduled = False
         self._calls = 0
-        self._busy = 0
-        self._less_busy = asyncio.Event()
         self._in_turn: ActorRef | None = None
         self._failed: asyncio.Future[None] | None = None
         self._stopping = False
@@ -112,17 +114,13 @@ class ActorHost:
         """
         if delivery.reply is not None and self._calls >= self._config.calls_max:
             raise MailboxFull(f"{self._calls} calls are waiting on this node")
-        activation = self._activations.get(ref)
-        if activation is None:
-            activation = self._activate(ref, is_new=is_new)
-        else:
-            self._activations.move_to_end(ref)
+        activation = self._actors.get(ref) or self._activate(ref, is_new=is_new)
+        # Of a durable message nobody can be refused: it stands in the inbox, and to find it there
+        # again would take a scan and another load.
+        activation.mailbox.post(delivery, bounded=delivery.message_id is None)
         if delivery.reply is not None:
-            activation.mailbox.post(delivery)
             self._calls += 1
             delivery.reply.add_done_callback(self._answered)
-        else:
-            activation.mailbox.post(delivery)
         if activation.state is ActivationState.IDLE:
             self._make_ready(activation)
 
@@ -130,35 +128,27 @@ class ActorHost:
         self, ref: ActorRef, message: object, *, is_new: bool = False
     ) -> asyncio.Future[object]:
         """Deliver a call; the future settles after the commit of the turn that takes it."""
-        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[object] = self._loop.create_future()
         self.deliver(ref, Delivery(message, reply), is_new=is_new)
         return reply
 
     def is_live(self, ref: ActorRef) -> bool:
         """Whether an activation of this actor is in memory."""
-        return ref in self._activations
+        return self._actors.get(ref) is not None
 
     def release(self, ref: ActorRef) -> bool:
         """Drop an idle activation, so that the next message loads it afresh; False if busy."""
-        activation = self._activations.get(ref)
-        if activation is None:
-            return True
-        if not activation.may_go:
-            return False
-        self._discard(activation)
-        return True
+        return self._actors.release(ref)
 
     # ---- life
 
-    async def calm(self, busy_max: int = 0) -> None:
-        """Wait until at most `busy_max` activations load, take a turn or have messages waiting."""
-        while self._busy > busy_max:
-            self._less_busy.clear()
-            await self._less_busy.wait()
+    async def calm(self) -> None:
+        """Wait until no activation loads, takes a turn or has messages waiting."""
+        await self._actors.calm()
 
     @property
     def live(self) -> int:
-        return len(self._activations)
+        return len(self._actors)
 
     @property
     def current_turn(self) -> str:
@@ -167,26 +157,26 @@ class ActorHost:
         return "" if ref is None else str(ref)
 
     def stop_taking(self) -> None:
-        """Refuse new messages; what is in the mailboxes is still worked off."""
+        """Activate nobody any more; what is live still takes its messages."""
         self._stopping = True
 
     async def run(self) -> None:
         """Deactivate idle actors until cancelled; raises what broke a turn's machinery."""
-        self._failed = asyncio.get_running_loop().create_future()
+        self._failed = self._loop.create_future()
         while True:
             done, _ = await asyncio.wait(
                 [self._failed], timeout=max(self._config.idle_seconds / 4, 0.1)
             )
             if done:
                 self._failed.result()
-            self._deactivate_idle()
+            self._actors.discard_unused(self._loop.time() - self._config.idle_seconds)
 
     def close(self) -> None:
         """Discard every activation; waiting calls are refused."""
         self._stopping = True
-        for activation in list(self._activations.values()):
+        for activation in self._actors.all():
             waiting = [*activation.in_turn, *activation.mailbox.take_all()]
-            self._discard(activation)
+            self._actors.discard(activation)
             self._refuse(waiting, NodeStopping("this node is shutting down"))
 
     # ---- activation
@@ -200,10 +190,7 @@ class ActorHost:
         if owned is None:
             raise NotOwner(f"{ref} lives on another node")
         activation = Activation(ref, *owned, Mailbox(self._config.mailbox_limit))
-        self._activations[ref] = activation
-        self._busy += 1
-        if len(self._activations) > self._config.live_actors_max:
-            self._make_room()
+        self._actors.add(activation)
         if is_new:
             self._loaded(activation, Snapshot(ref))
         else:
@@ -215,7 +202,7 @@ class ActorHost:
             return
         if isinstance(found, Exception):
             waiting = activation.mailbox.take_all()
-            self._discard(activation)
+            self._actors.discard(activation)
             self._again(activation.ref, waiting, found)
             return
         actor_type = self._types[activation.ref.type]
@@ -237,57 +224,27 @@ class ActorHost:
         for delivery in volatile:
             if delivery.message_id not in tried:
                 activation.mailbox.post(delivery, bounded=False)
-        self._rest(activation)
+        self._actors.rest(activation)
         if len(activation.mailbox):
             self._make_ready(activation)
 
-    def _rest(self, activation: Activation) -> None:
-        activation.state = ActivationState.IDLE
-        self._busy -= 1
-        self._less_busy.set()
-
     def _make_ready(self, activation: Activation) -> None:
-        if activation.state is ActivationState.IDLE:
-            self._busy += 1
-        activation.state = ActivationState.READY
+        self._actors.begin(activation)
         self._ready.append(activation)
         if not self._pump_scheduled:
             self._pump_scheduled = True
-            asyncio.get_running_loop().call_soon(self._pump)
-
-    def _make_room(self) -> None:
-        """Drop the idle activations that were used least recently, down to the limit."""
-        surplus = len(self._activations) - self._config.live_actors_max
-        idle = (a for a in self._activations.values() if a.may_go)
-        for activation in [a for a, _ in zip(idle, range(surplus), strict=False)]:
-            self._discard(activation)
-
-    def _deactivate_idle(self) -> None:
-        now = asyncio.get_running_loop().time()
-        horizon = now - self._config.idle_seconds
-        for activation in list(self._activations.values()):
-            if activation.may_go and activation.last_used < horizon:
-                self._discard(activation)
-
-    def _discard(self, activation: Activation) -> None:
-        if activation.state is ActivationState.CLOSED:
-            return
-        if activation.state is not ActivationState.IDLE:
-            self._rest(activation)
-        activation.state = ActivationState.CLOSED
-        if self._activations.get(activation.ref) is activation:
-            del self._activations[activation.ref]
-        actor, activation.actor = activation.actor, None
-        if actor is not None:
-            actor.close()
+            self._loop.call_soon(self._pump)
 
     # ---- turns
 
     def _pump(self) -> None:
         self._pump_scheduled = False
+        until = self._loop.time() + _SECONDS_AT_ONCE
         try:
             for _ in range(min(len(self._ready), _TURNS_AT_ONCE)):
                 self._turn(self._ready.popleft())
+                if self._loop.time() >= until:
+                    break
         except Exception as error:  # The machinery itself is broken: the node must not go on.
             if self._failed is None or self._failed.done():
                 raise
@@ -295,7 +252,7 @@ class ActorHost:
             return
         if self._ready and not self._pump_scheduled:
             self._pump_scheduled = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            self._loop.call_soon(self._pump)
 
     def _turn(self, activation: Activation) -> None:
         if activation.state is not ActivationState.READY:
@@ -303,9 +260,8 @@ class ActorHost:
         actor = activation.actor
         assert actor is not None
         batch = activation.mailbox.take(self._config.turn_messages_max)
-        loop = asyncio.get_running_loop()
         self._in_turn = activation.ref
-        began = loop.time()
+        began = self._loop.time()
         try:
             decision = actor.decide(batch, self._env.now_us())
         except Exception as error:
@@ -313,7 +269,7 @@ class ActorHost:
             return
         finally:
             self._in_turn = None
-        activation.last_used = ended = loop.time()
+        activation.last_used = ended = self._loop.time()
         if ended - began > self._config.block_warn_seconds:
             self._warn_blocked(activation, ended - began)
         self.turns += 1
@@ -341,7 +297,7 @@ class ActorHost:
             return
         # What the store holds is not known any more: start again from what it says.
         batch = [*activation.in_turn, *activation.mailbox.take_all()]
-        self._discard(activation)
+        self._actors.discard(activation)
         self._again(activation.ref, batch, outcome)
 
     def _act(self, activation: Activation, decision: Decision) -> None:
@@ -366,14 +322,14 @@ class ActorHost:
             self._observer(activation.ref, decision.announcement)
         if decision.reload:
             waiting = activation.mailbox.take_all()
-            self._discard(activation)
+            self._actors.discard(activation)
             self._redeliver(activation.ref, waiting)
         elif len(activation.mailbox):
             self._make_ready(activation)
         elif decision.passivate:
-            self._discard(activation)
+            self._actors.discard(activation)
         else:
-            self._rest(activation)
+            self._actors.rest(activation)
 
     # ---- when it goes wrong
 
@@ -385,7 +341,7 @@ class ActorHost:
             extra={"event": "turn_failed", "actor": str(activation.ref)},
         )
         batch.extend(activation.mailbox.take_all())
-        self._discard(activation)
+        self._actors.discard(activation)
         self._again(activation.ref, batch, error)
 
     def _again(self, ref: ActorRef, batch: Iterable[Delivery], error: Exception) -> None:
@@ -393,15 +349,14 @@ class ActorHost:
         found = after_failure(batch, error, self._config.turn_attempts_max)
         self._refuse(found.refused, error)
         if found.repeated:
-            loop = asyncio.get_running_loop()
-            loop.call_later(found.delay_seconds, self._redeliver, ref, found.repeated)
+            self._loop.call_later(found.delay_seconds, self._redeliver, ref, found.repeated)
 
     def _redeliver(self, ref: ActorRef, batch: list[Delivery]) -> None:
         for index, delivery in enumerate(batch):
             if delivery.reply is not None and delivery.reply.done():
                 continue
             try:
-                activation = self._activations.get(ref) or self._activate(ref)
+                activation = self._actors.get(ref) or self._activate(ref)
             except (NodeStopping, NotOwner) as error:
                 self._refuse(batch[index:], error)
                 return
@@ -426,10 +381,10 @@ class ActorHost:
             extra={
                 "event": "turn_blocked",
                 "actor": str(activation.ref),
-                "code": repr(actor),
+                "code": str(actor),
                 "seconds": round(seconds, 3),
             },
         )
 
     def __repr__(self) -> str:
-        return f"<ActorHost live={len(self._activations)} ready={len(self._ready)}>"
+        return f"<ActorHost live={len(self._actors)} ready={len(self._ready)}>"

@@ -108,7 +108,10 @@ class Store(Protocol):
         ...
 
     async def scan_inbox(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
-        """Actors with unread inbox rows; paged like `scan_work`, by the row's number."""
+        """Actors with unread inbox rows; paged like `scan_work`, by the row's number.
+
+        Not those that are stalled: they leave their inbox unread until they are not.
+        """
         ...
 
     async def reserve_keys(self, count: int) -> range:

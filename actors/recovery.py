@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from perdure.actors.errors import Retryable
+from perdure.actors.errors import Refused, Retryable
 from perdure.actors.host import ActorHost
 from perdure.actors.identity import ActorRef
-from perdure.actors.messages import WAKE, Delivery
+from perdure.actors.messages import WAKE
 from perdure.actors.ports import Env, Store
 
 Scan = Callable[[int, int], Awaitable[tuple[Sequence[ActorRef], int]]]
@@ -24,7 +24,7 @@ class RecoveryConfig:
     scan_seconds: float = 10.0
     batch: int = 500
     busy_max: int = 1000
-    """No further batch is woken while more activations than this are at work."""
+    """No further batch is woken while more than this many that were woken wait for their turn."""
 
 
 class Recovery:
@@ -35,6 +35,8 @@ class Recovery:
         self._host = host
         self._env = env
         self._config = config
+        self._waiting = 0
+        self._fewer_waiting = asyncio.Event()
         self.woken = 0
 
     async def run(self) -> None:
@@ -42,34 +44,62 @@ class Recovery:
 
         What was stalled is looked at once: only another process can bring other code.
         """
-        await self._sweep(self._store.scan_stalled, self._wake)
+        looked_at_stalled = False
         while True:
+            if not looked_at_stalled:
+                looked_at_stalled = await self._sweep(self._store.scan_stalled, self._wake)
             await self._sweep(self._store.scan_work, self._wake)
             await self._sweep(self._store.scan_inbox, self._wake_for_inbox)
             await asyncio.sleep(self._config.scan_seconds)
 
-    async def _sweep(self, scan: Scan, wake: Callable[[ActorRef], None]) -> None:
+    async def _sweep(self, scan: Scan, wake: Callable[[ActorRef], None]) -> bool:
+        """Wake all that a scan finds; False if it could not be read to its end."""
         after = 0
         while after >= 0:
-            await self._host.calm(self._config.busy_max)
+            # Not until the whole node is calm: under a load that never ends, it never would be.
+            while self._waiting > self._config.busy_max:
+                self._fewer_waiting.clear()
+                await self._fewer_waiting.wait()
             try:
                 found, after = await scan(after, self._config.batch)
-                for ref in found:
-                    wake(ref)
             except Retryable as error:
                 self._env.log.info(
                     "recovery waits", extra={"event": "recovery_waits", "reason": str(error)}
                 )
-                return
+                return False
+            for ref in found:
+                try:
+                    wake(ref)
+                except (Retryable, Refused) as error:
+                    # One that cannot be woken here must not keep the others asleep.
+                    self._env.log.info(
+                        "recovery passes over an actor",
+                        extra={
+                            "event": "recovery_passes",
+                            "actor": str(ref),
+                            "reason": str(error),
+                        },
+                    )
+        return True
 
     def _wake(self, ref: ActorRef) -> None:
         """Activate an actor with unfinished work; a live one is at it already."""
         if not self._host.is_live(ref):
-            self.woken += 1
-            self._host.deliver(ref, Delivery(WAKE))
+            self._call(ref)
 
     def _wake_for_inbox(self, ref: ActorRef) -> None:
         """Have the inbox read: by loading the actor, afresh if it is live and idle."""
         if self._host.release(ref):
-            self.woken += 1
-            self._host.deliver(ref, Delivery(WAKE))
+            self._call(ref)
+
+    def _call(self, ref: ActorRef) -> None:
+        reply = self._host.call(ref, WAKE)
+        self._waiting += 1
+        self.woken += 1
+        reply.add_done_callback(self._answered)
+
+    def _answered(self, reply: asyncio.Future[object]) -> None:
+        self._waiting -= 1
+        self._fewer_waiting.set()
+        if not reply.cancelled():
+            reply.exception()  # Looked at: whatever went wrong, the next scan finds it again.

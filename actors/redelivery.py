@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from perdure.actors.errors import NodeStopping, Retryable, StoreUnavailable
-from perdure.actors.messages import Delivery, Quarantine, ReminderDue
+from perdure.actors.errors import CommitUnknown, NodeStopping, Retryable, StoreUnavailable
+from perdure.actors.messages import WAKE, Delivery, Quarantine, ReminderDue
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ def after_failure(batch: Iterable[Delivery], error: Exception, attempts_max: int
         hopeless = lasting or delivery.attempts > attempts_max
         if delivery.reply is not None and (hopeless or delivery.reply.done()):
             found.refused.append(delivery)
-        elif not isinstance(delivery.body, (ReminderDue, Quarantine)):
-            found.repeated.append(delivery)  # A reminder comes again by itself: its row is there.
+        elif not _is_left_out(delivery.body, error):
+            found.repeated.append(delivery)
     if isinstance(error, NodeStopping):
         found.repeated.clear()  # What is durable is found by whoever comes next.
         return found
@@ -45,7 +45,21 @@ def after_failure(batch: Iterable[Delivery], error: Exception, attempts_max: int
         reason = f"its turn failed {worst} times, at last with {type(error).__name__}: {error}"
         tells = [delivery for delivery in found.repeated if delivery.reply is None]
         found.repeated = [Delivery(Quarantine(reason)), *tells]
+    if isinstance(error, CommitUnknown) and not found.repeated:
+        # If it stands after all, what was to follow it is still to be done.
+        found.repeated.append(Delivery(WAKE))
     # A store that is back must not be kept waiting; a turn that fails had better be.
     longest = 1.0 if isinstance(error, Retryable) else 16.0
     found.delay_seconds = min(0.01 * 4.0 ** min(worst, 6), longest)
     return found
+
+
+def _is_left_out(body: object, error: Exception) -> bool:
+    """Whether a message comes again by itself, or must not.
+
+    A reminder does: its row is there. But each time it does so as a new message, and a turn that
+    it makes fail for no passing reason must be counted to its end.
+    """
+    return isinstance(body, Quarantine) or (
+        isinstance(body, ReminderDue) and isinstance(error, Retryable)
+    )

@@ -77,9 +77,15 @@ class Reminders:
         next_scan = loop.time()
         drift = self._drift_us()
         while True:
-            clock_was_set = abs(self._drift_us() - drift) > 1_000_000
+            moved_us = self._drift_us() - drift
+            clock_was_set = abs(moved_us) > 1_000_000
+            if clock_was_set:
+                self._env.log.warning(
+                    "the clock of this machine was set; timers are due by its new time",
+                    extra={"event": "clock_set", "seconds": round(moved_us / 1e6, 1)},
+                )
             if loop.time() >= next_scan or clock_was_set:
-                drift = self._drift_us()
+                drift += moved_us
                 next_scan = loop.time() + self._config.scan_seconds
                 # A wake-up that was told and came to nothing is told again.
                 self._outstanding.clear()

@@ -30,9 +30,6 @@ class PlacementTable:
     def slot_of(self, actor_id: str) -> int:
         return slot_of(actor_id, len(self.owners))
 
-    def owner_of(self, actor_id: str) -> SlotOwner:
-        return self.owners[slot_of(actor_id, len(self.owners))]
-
     def epoch_if_owned(self, slot: int, node_id: str, generation: int) -> int | None:
         """The epoch of `slot` if that membership of that node owns it, else None."""
         owner = self.owners[slot]

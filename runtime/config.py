@@ -41,6 +41,10 @@ class NodeConfig:
     """0 takes any free port."""
     api_token: str | None = field(default=None, repr=False)
     """Asked of every client in the header `dapr-api-token`."""
+    api_token_previous: str | None = field(default=None, repr=False)
+    """Accepted as well, while the clients change over to a new `api_token`."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names that clients may call this node by while it listens on loopback."""
     insecure: bool = False
     """Listen beyond this machine without a token."""
     log_level: str = "info"
@@ -55,7 +59,7 @@ class NodeConfig:
     lease_seconds: float = 5.0
     """A node that is not heard of for this long is taken for dead by the others."""
     drain_seconds: float = 10.0
-    """How long running activities may go on after a request to stop."""
+    """How long running activities, and requests, may go on after a request to stop."""
     recovery_scan_seconds: float = 10.0
     reminder_horizon_seconds: float = 60.0
     """Timers that are due later than this stay in the database."""
@@ -68,6 +72,8 @@ class NodeConfig:
     block_warn_seconds: float = 0.5
     """A turn that takes longer is logged: it holds up all others."""
 
+    connections_max: int = 10_000
+    """Open HTTP connections."""
     max_body_bytes: int = 4 * MIB
     payload_bytes_max: int = 2 * MIB
     custom_status_bytes_max: int = 16 * KIB
@@ -83,7 +89,13 @@ class NodeConfig:
         for setting in fields(self):
             _check_value(setting.name, str(setting.type), getattr(self, setting.name))
         _check_relations(self)
+        _check_tokens(self)
         _check_exposure(self)
+
+    @property
+    def api_tokens(self) -> tuple[str, ...]:
+        """The tokens that clients may show; none if none is asked for."""
+        return tuple(token for token in (self.api_token, self.api_token_previous) if token)
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -101,12 +113,15 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "Path": (Path,),
     "Durability": (Durability,),
+    "tuple[str, ...]": (tuple,),
 }
 
 
 def _check_value(name: str, kind: str, value: Any) -> None:
     """Type and range of one setting by itself."""
     fits = isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
+    if isinstance(value, tuple):
+        fits = fits and all(isinstance(part, str) and part for part in value)
     if not fits:
         raise ConfigError(f"{name} must be of type {kind}, found {value!r}")
     if kind not in ("int", "float"):
@@ -148,6 +163,15 @@ def _check_relations(config: NodeConfig) -> None:
         low, high = getattr(config, smaller), getattr(config, larger)
         if low > high:
             raise ConfigError(f"{smaller} ({low}) must not be above {larger} ({high}): {why}")
+
+
+def _check_tokens(config: NodeConfig) -> None:
+    for name in ("api_token", "api_token_previous"):
+        token = getattr(config, name)
+        if token is not None and not re.fullmatch("[!-~]+", token):
+            raise ConfigError(f"{name} must be printable ASCII without spaces, and not empty")
+    if config.api_token_previous and not config.api_token:
+        raise ConfigError("api_token_previous is set, but not the api_token that follows it")
 
 
 def _check_exposure(config: NodeConfig) -> None:
@@ -199,7 +223,7 @@ def load(
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if env.get("DAPR_API_TOKEN"):
-        found["api_token"] = env["DAPR_API_TOKEN"]
+        found["api_token"] = env["DAPR_API_TOKEN"].strip()
     for variable in sorted(env):
         if variable.startswith(PREFIX) and variable not in _NO_SETTINGS:
             name = _known(variable.removeprefix(PREFIX).lower(), variable, PREFIX)
@@ -247,6 +271,8 @@ def _kinds() -> dict[str, str]:
 def _read(name: str, value: Any, source: str) -> Any:
     """A value in the type of its setting; text is parsed, anything else is checked later."""
     kind = _kinds()[name]
+    if kind == "tuple[str, ...]" and isinstance(value, list):
+        return tuple(value)
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -266,6 +292,10 @@ def _reader(name: str, kind: str) -> Callable[[str], Any]:
 
 def _optional(text: str) -> str | None:
     return text or None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _whole(text: str) -> int:
@@ -297,6 +327,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "bool": _flag,
     "Path": Path,
     "Durability": _durability,
+    "tuple[str, ...]": _names,
 }
 
 

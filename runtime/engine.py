@@ -165,6 +165,7 @@ class Engine:
                 "activities did not end in time and were cancelled; the next start runs them",
                 extra={"event": "activities_cancelled", "activities": cancelled[:20]},
             )
+        self.host.stop_taking()  # Timers go on falling due: it would never become calm.
         try:
             async with asyncio.timeout(self._config.drain_seconds):
                 await self.host.calm()

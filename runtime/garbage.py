@@ -1,7 +1,7 @@
 """The garbage collector of a process that does nothing but serve a node. An edge module.
 
 What a workflow needs is freed by reference counts: it leaves no cycles behind, so that nearly all
-of the collector's work is in vain. With Python's own thresholds that was a third of a busy node's
+of the collector's work is in vain. With Python's own thresholds that was a sixth of a busy node's
 CPU, and pauses of 30 ms. A program that embeds a node decides for itself: it has its own garbage.
 """
 

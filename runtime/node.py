@@ -93,7 +93,8 @@ class Node:
 
     @property
     def engine(self) -> Engine:
-        assert self._engine is not None, "the node is started by `async with`"
+        if self._engine is None:
+            raise RuntimeError("the node is not started yet: use it inside `async with node:`")
         return self._engine
 
     @property
@@ -109,8 +110,11 @@ class Node:
             version=package_version(),
             host=config.host,
             port=config.port,
-            tokens=() if config.api_token is None else (config.api_token,),
+            tokens=config.api_tokens,
+            allowed_hosts=frozenset(config.allowed_hosts),
+            connections_max=config.connections_max,
             body_bytes_max=config.max_body_bytes,
+            drain_seconds=config.drain_seconds,
         )
 
     # ---- life
@@ -229,7 +233,6 @@ def engine_config(config: NodeConfig) -> EngineConfig:
             batch_units=config.batch_units,
             batch_bytes=config.batch_bytes,
             heartbeat_seconds=config.heartbeat_seconds,
-            lease_seconds=config.lease_seconds,
         ),
         reminders=RemindersConfig(horizon_seconds=config.reminder_horizon_seconds),
         recovery=RecoveryConfig(scan_seconds=config.recovery_scan_seconds),

@@ -11,9 +11,9 @@ import ctypes
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import FrameType, TracebackType
 
 from perdure.runtime.workflow.loop import EndlessTurn
@@ -27,6 +27,43 @@ class WatchdogConfig:
     """A workflow's turn that has blocked the loop for this long is ended."""
 
 
+class Verdict(Enum):
+    WELL = auto()
+    WARN = auto()
+    INTERRUPT = auto()
+
+
+class Standstill:
+    """How long the loop has not moved, counted in looks and not read from a clock.
+
+    A process that was stopped as a whole, or starved of the processor, has not looked meanwhile:
+    its turns took long for no reason of their own.
+    """
+
+    def __init__(self, config: WatchdogConfig) -> None:
+        self._config = config
+        self._begin()
+
+    def _begin(self) -> None:
+        self.seconds = 0.0
+        self._has_warned = False
+        self._interrupt_at = self._config.interrupt_seconds
+
+    def looked(self, interval: float, has_ticked: bool) -> Verdict:
+        """What to do after a look, `interval` seconds after the one before."""
+        if has_ticked:
+            self._begin()
+            return Verdict.WELL
+        self.seconds += interval
+        if self.seconds > self._interrupt_at:
+            self._interrupt_at += self._config.interrupt_seconds  # Code may swallow the first.
+            return Verdict.INTERRUPT
+        if self.seconds > self._config.warn_seconds and not self._has_warned:
+            self._has_warned = True
+            return Verdict.WARN
+        return Verdict.WELL
+
+
 class Watchdog:
     """Watches the loop that it is entered on, from enter to exit."""
 
@@ -36,7 +73,7 @@ class Watchdog:
         self._current_turn = current_turn
         self._log = log
         self._config = config
-        self._seen = time.monotonic()
+        self._has_ticked = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="perdure-watchdog", daemon=True)
 
@@ -55,24 +92,25 @@ class Watchdog:
         self._stop.set()
 
     def _tick(self) -> None:
-        self._seen = time.monotonic()
+        self._has_ticked = True
 
     def _watch(self) -> None:
         interval = min(self._config.warn_seconds / 4, 0.5)
-        warned = interrupted = 0.0
+        standstill = Standstill(self._config)
+        self._has_ticked = True
         while not self._stop.wait(interval):
-            try:
-                self._loop.call_soon_threadsafe(self._tick)
-            except RuntimeError:
-                return  # The loop has been closed.
-            seen = self._seen
-            blocked = time.monotonic() - seen - interval
-            if blocked > self._config.warn_seconds and warned != seen:
-                warned = seen
-                self._warn(blocked)
-            if blocked > self._config.interrupt_seconds and interrupted != seen:
-                interrupted = seen
-                self._interrupt(blocked)
+            has_ticked = self._has_ticked
+            if has_ticked:
+                self._has_ticked = False  # No tick is under way that this could undo.
+                try:
+                    self._loop.call_soon_threadsafe(self._tick)
+                except RuntimeError:
+                    return  # The loop has been closed.
+            match standstill.looked(interval, has_ticked):
+                case Verdict.WARN:
+                    self._warn(standstill.seconds)
+                case Verdict.INTERRUPT:
+                    self._interrupt(standstill.seconds)
 
     def _warn(self, blocked: float) -> None:
         turn = self._current_turn()
@@ -87,11 +125,17 @@ class Watchdog:
         )
 
     def _interrupt(self, blocked: float) -> None:
-        if not self._current_turn():
+        turn = self._current_turn()
+        if not turn:
             return  # Not a turn: ending other code would leave the node in an unknown state.
         self._log.error(
             "a workflow's turn is ended because it does not end by itself",
-            extra={"event": "turn_interrupted", "seconds": round(blocked, 1)},
+            extra={
+                "event": "turn_interrupted",
+                "seconds": round(blocked, 1),
+                "code": self._culprit(),
+                "turn": turn,
+            },
         )
         thread = ctypes.c_ulong(self._loop_thread)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(EndlessTurn))

@@ -44,8 +44,8 @@ CATCHES_ALL = {
     "actors/host.py": "a turn",
     "runtime/workflow/activity_actor.py": "an activity",
     "runtime/api/app.py": "an HTTP handler",
-    "runtime/workflow/execution.py": "the user's workflow code",
-    "runtime/workflow/loop.py": "the user's `finally` blocks, when a run is given up",
+    "runtime/workflow/generator_style.py": "the user's workflow code",
+    "runtime/workflow/loop.py": "the user's callbacks, and `finally` blocks of a run given up",
     "runtime/cli/load.py": "the user's module, when it is imported",
 }
 """Where `except Exception` stands, and what it is there for."""

@@ -88,6 +88,8 @@ class ApiConfig:
     """Accepted API tokens; two at once allow a rotation. None: no token is asked for."""
     allowed_hosts: frozenset[str] = frozenset()
     """Further names that a `Host` header may carry while the node listens on loopback."""
+    connections_max: int = 10_000
+    """One more is told so and closed. Also less than the process may have files open."""
     body_bytes_max: int = 4 << 20
     body_seconds_max: float = 30.0
     """How long a client may take to send a body."""

@@ -12,6 +12,7 @@ from aiohttp import web
 from perdure.runtime.api import answers, cursor, render
 from perdure.runtime.api import parameters as p
 from perdure.runtime.api.call import Call, answer, answer_bytes
+from perdure.runtime.api.connection import given_up_with_the_client
 from perdure.runtime.api.parsing import bad_request
 from perdure.runtime.api.ports import Workflows
 from perdure.runtime.workflow.errors import InstanceNotFound, NotCompleted
@@ -55,9 +56,9 @@ class WorkflowHandlers:
             if timeout is not None:
                 raise bad_request("timeout", "it needs the parameter 'wait'")
             return answer(200, render.workflow(await self._service.get(instance_id)))
-        view = await self._service.wait(
-            instance_id, until=until, timeout=WAIT_SECONDS_DEFAULT if timeout is None else timeout
-        )
+        seconds = WAIT_SECONDS_DEFAULT if timeout is None else timeout
+        with given_up_with_the_client(call):
+            view = await self._service.wait(instance_id, until=until, timeout=seconds)
         return answer(200, render.awaited_workflow(view))
 
     async def raise_event(self, call: Call) -> web.Response:

@@ -57,7 +57,9 @@ _NEXT_STEPS: dict[type[PerdureError], str] = {
     WorkflowNotFound: "`perdure workflow list` shows the instances that there are.",
     WorkflowExists: "Choose another --id, or leave it out.",
     WorkflowNotFinished: "Terminate it first: `perdure workflow terminate ID`.",
-    WorkflowStalled: "`perdure workflow get ID` says why; it goes on once its code fits again.",
+    WorkflowStalled: (
+        "It goes on once its code fits again; to give it up: `perdure workflow purge ID --force`."
+    ),
     Unauthorized: "Put the node's API token into PERDURE_API_TOKEN, or use --api-token-file.",
 }
 

@@ -37,8 +37,8 @@ def follow(
         raise
     if not state.runtime_status.is_terminal:
         click.echo(
-            f"workflow '{instance_id}' is still {state.runtime_status} after {timeout:g} seconds. "
-            + _how_to_go_on(instance_id),
+            f"workflow '{instance_id}' is still {state.runtime_status} after {timeout:g} s. "
+            + _how_to_go_on(instance_id, state.runtime_status),
             err=True,
         )
         return ExitCode.TIMEOUT
@@ -73,5 +73,6 @@ def _followed(client: SyncWorkflowClient, instance_id: str, timeout: float | Non
             return state
 
 
-def _how_to_go_on(instance_id: str) -> str:
-    return f"It goes on without you; to follow it again: perdure workflow wait {instance_id}"
+def _how_to_go_on(instance_id: str, status: WorkflowStatus | None = None) -> str:
+    goes_on = "once its code fits again" if status is WorkflowStatus.STALLED else "without you"
+    return f"It goes on {goes_on}; to follow it again: perdure workflow wait {instance_id}"

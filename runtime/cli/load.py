@@ -18,6 +18,7 @@ from typing import Any
 
 from perdure.runtime.cli.exits import ExitCode
 from perdure.runtime.workflow.registry import REGISTRY, Registry, RegistryError
+from perdure.runtime.workflow.source import is_engine_code
 
 
 class LoadError(Exception):
@@ -152,9 +153,13 @@ def _import_failed(error: BaseException, shown: str) -> LoadError:
     told = traceback.TracebackException(
         type(error), error, _own_frames(error.__traceback__), compact=True
     )
-    text = "".join(told.format())
+    # What refuses a decorated function is ours, and the function's own line is the one to look at.
+    told.stack = traceback.StackSummary.from_list(
+        frame for frame in told.stack if not is_engine_code(frame.filename)
+    )
     summary = traceback.format_exception_only(error)[-1].strip()
-    return LoadError(f"{text}\n{shown} cannot be imported: {summary}", ExitCode.FAILED)
+    text = "".join(told.format()).rstrip().removesuffix(summary)
+    return LoadError(f"{text}{shown} cannot be imported: {summary}", ExitCode.FAILED)
 
 
 def _own_frames(frame: TracebackType | None) -> TracebackType | None:

@@ -17,7 +17,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = f"{self.formatTime(record, '%H:%M:%S')}.{int(record.msecs):03d}"
-        parts = [when, f"{record.levelname:<7}", _visible(record.getMessage())]
+        parts = [when, f"{record.levelname:<7}", _visible(_message(record))]
         if not record.name.startswith("perdure"):
             parts.insert(2, f"{record.name}:")
         parts += [
@@ -47,8 +47,14 @@ def line_handler() -> logging.Handler:
     return handler
 
 
+def _message(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    # Python's warnings are two lines, the second of which is the source.
+    return text.strip().replace("\n  ", ": ") if record.name == "py.warnings" else text
+
+
 def _field(value: object) -> str:
-    text = _visible(str(value))
+    text = _visible(", ".join(map(str, value)) if isinstance(value, list) else str(value))
     return f'"{text}"' if " " in text or not text else text
 
 

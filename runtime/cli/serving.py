@@ -22,6 +22,7 @@ from perdure.runtime.cli.exits import ExitCode, code_of
 from perdure.runtime.cli.load import LoadError, load_app
 from perdure.runtime.config import ConfigError, NodeConfig, load
 from perdure.runtime.node import ACTIVITY_THREADS, Node
+from perdure.runtime.workflow.source import line_in
 
 _DEFAULT_CONFIG = Path("perdure.toml")
 
@@ -39,6 +40,10 @@ def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvl
     try:
         with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
             runner.run(_serve(node))
+    except KeyboardInterrupt as error:
+        # Ctrl-C does not come this way: it is the app's own, and only the node's end stops it.
+        where = line_in(error.__traceback__) or "code of the app"
+        return _told(f"stopped at once by a KeyboardInterrupt at {where}", ExitCode.INTERRUPTED)
     except (PerdureError, OSError, BaseExceptionGroup) as error:
         return _ended(error, node)
     if any(thread.name.startswith(ACTIVITY_THREADS) for thread in threading.enumerate()):

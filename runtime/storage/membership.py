@@ -140,12 +140,13 @@ def _is_former_self(identity: NodeIdentity, member: NodeRecord, is_alive: IsAliv
         return False
     if other.node_id == identity.node_id:
         raise NodeIdTaken(
-            f"node id {other.node_id!r} is in use by the running process {other.pid} at "
-            f"{other.address}; stop it, or start this node under another id"
+            f"node id {other.node_id!r} is in use by the running process {other.pid} "
+            f"({other.address}), and a database takes one node at a time; "
+            "stop that one, or give this node a database of its own"
         )
     raise ClusterOccupied(
-        f"the database is in use by node {other.node_id!r}, the running process {other.pid} at "
-        f"{other.address}; stop it, or give this node a database of its own"
+        f"the database is in use by node {other.node_id!r}, the running process {other.pid} "
+        f"({other.address}); stop it, or give this node a database of its own"
     )
 
 

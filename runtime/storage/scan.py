@@ -25,7 +25,11 @@ _STALLED = (
     f"AND status = {_STALLED_STATUS} ORDER BY key LIMIT ?"
 )
 # The unary plus and the cross join keep SQLite from an index that has the wrong order.
-_INBOX = "SELECT n, type, id FROM inbox WHERE +app_id = ? AND n > ? ORDER BY n LIMIT ?"
+_INBOX = (
+    "SELECT n, type, id FROM inbox WHERE +app_id = ? AND n > ? AND NOT EXISTS ("
+    "SELECT 1 FROM workflows AS w WHERE w.app_id = inbox.app_id AND w.instance_id = inbox.id "
+    f"AND inbox.type = '{WORKFLOW}' AND +w.status = {_STALLED_STATUS}) ORDER BY n LIMIT ?"
+)
 _REMINDERS = (
     "SELECT w.instance_id, r.name, r.due_us "
     "FROM reminders AS r CROSS JOIN workflows AS w ON w.key = r.key "
@@ -48,7 +52,11 @@ def stalled(connection: sqlite3.Connection, app_id: str, after: int, limit: int)
 
 
 def inbox(connection: sqlite3.Connection, app_id: str, after: int, limit: int) -> Found:
-    """Actors with unread messages, by the number of the message; each once to a page."""
+    """Actors with unread messages, by the number of the message; each once to a page.
+
+    What waits for a stalled instance waits for the end of the stall: each look at it would cost a
+    replay of its history.
+    """
     rows = connection.execute(_INBOX, (app_id, after, limit)).fetchall()
     refs = dict.fromkeys([ActorRef(type_, id_) for _, type_, id_ in rows])
     return list(refs), _next([n for n, _, _ in rows], limit)

@@ -18,7 +18,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from perdure.actors.errors import Retryable
 from perdure.actors.identity import ActorRef
 from perdure.actors.ports import Env
 from perdure.runtime.workflow import history as h
@@ -32,7 +31,7 @@ from perdure.runtime.workflow.payload import PayloadError
 from perdure.runtime.workflow.registry import ActivityDefinition, Registry
 
 Deliver = Callable[[ActorRef, object], Awaitable[object]]
-"""Hands a message to an actor and waits until it is taken, durably. Raises `Retryable`."""
+"""Hands a message to an actor and waits until it is taken, durably. Raises why it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +175,9 @@ class ActivityRunner:
             try:
                 await self._deliver(target, completion)
                 break
-            except Retryable:
+            except Exception:
+                # The node is busy, or the turn that takes it fails: then the host says so, and
+                # sets the instance aside. The answer must outlive both, and so must the node.
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
         self._known.discard((message.key, message.execution, message.task_id))

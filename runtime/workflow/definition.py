@@ -66,6 +66,8 @@ class Definition:
         if not self.signature.takes_input:
             return arguments
         if text is None or text in ("null", ""):
+            if self.signature.requires_input and not payload.takes_none(self.input_hint):
+                raise payload.PayloadError(f"{self} was called without input, and needs one")
             return (*arguments, self.signature.input_default)
         return (*arguments, payload.decode(text, self.input_hint, f"input of {self}"))
 

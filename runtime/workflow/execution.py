@@ -9,22 +9,26 @@ that both see the same order.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
+import zlib
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import payload
-from perdure.runtime.workflow.calls import ActivityCall, Call, ChildCall, TimerCall
+from perdure.runtime.workflow.calls import Call, ChildCall, TimerCall
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.external_events import ExternalEvents
 from perdure.runtime.workflow.failure import failure_of
+from perdure.runtime.workflow.generator_style import drive
 from perdure.runtime.workflow.loop import FOREVER_US, EndlessTurn, WorkflowLoop
 from perdure.runtime.workflow.payload import DEFAULT_LIMITS, PayloadLimits
+from perdure.runtime.workflow.refusals import refusal_of
 from perdure.runtime.workflow.registry import Registry, WorkflowDefinition
 from perdure.runtime.workflow.source import source_line
 from perdure.runtime.workflow.task import Task
@@ -74,7 +78,8 @@ class Execution:
         self.recorded_patches: frozenset[str] = frozenset()
         self.terminated: h.ExecutionTerminated | None = None
         self.started: h.ExecutionStarted | None = None
-        self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # What it leaves out is refused.
+        salt = zlib.crc32(f"{run.instance_id}\n{run.execution}".encode()) << 8
+        self.loop = WorkflowLoop(self, salt)  # type: ignore[abstract]  # What it leaves out is refused.
         self._start_due = False
         self._held: deque[h.Incoming] = deque()
         self._arrived: set[int] = set()
@@ -178,7 +183,12 @@ class Execution:
 
     def _begin(self) -> None:
         self.begun = True
-        self._main = self.loop.create_task(self._call_workflow(), name=self.run.definition.name)
+        self._main = self.loop.create_task(
+            self._call_workflow(),
+            name=self.run.definition.name,
+            # An empty one: the code must not see what the caller of this very turn has set.
+            context=contextvars.Context(),
+        )
         self._advance()
 
     async def _call_workflow(self) -> Any:
@@ -186,7 +196,7 @@ class Execution:
         assert started is not None
         result = definition.fn(*definition.arguments(WorkflowContext(self), started.input))
         if inspect.isgenerator(result):
-            return await _drive(result)
+            return await drive(result)
         if inspect.isawaitable(result):
             return await result
         return result
@@ -214,7 +224,9 @@ class Execution:
             failure = h.Failure("CancelledError", "the workflow cancelled itself")
             return h.ExecutionCompleted(h.Status.FAILED, None, failure)
         error = main.exception()
-        if error is None:
+        if error is not None:
+            error = refusal_of(error)
+        else:
             try:
                 text = self.run.definition.encode_output(main.result())
                 return h.ExecutionCompleted(h.Status.COMPLETED, text)
@@ -247,14 +259,6 @@ class Execution:
     def take_new_patches(self) -> tuple[str, ...]:
         patches, self.new_patches = tuple(self.new_patches), []
         return patches
-
-    def open_activities(self) -> list[int]:
-        """Task ids of the activities that have not answered."""
-        return [
-            task_id
-            for task_id, call in self._pending.items()
-            if isinstance(call, ActivityCall) and task_id not in self._arrived
-        ]
 
     def open_children(self) -> list[str]:
         """Instance ids of the children that have not answered."""
@@ -346,6 +350,14 @@ class Execution:
     def continue_as_new(self, text: str | None, keep_events: bool) -> None:
         self._continue = (text, keep_events)
 
+    def callback_failed(self, error: Exception) -> None:
+        if not self.is_replaying:
+            self.run.log.error(
+                "a callback of a workflow raised",
+                exc_info=error,
+                extra={"event": "callback_failed", "instance_id": self.instance_id},
+            )
+
     def close(self) -> None:
         """Give up the live code; nothing that it still does has any effect."""
         self.loop.abandon()
@@ -361,28 +373,3 @@ class Execution:
 
 def _nothing() -> None:
     pass
-
-
-async def _drive(steps: Generator[Any, Any, Any]) -> Any:
-    """Run a generator workflow: what it yields is awaited, and the outcome sent back in."""
-    try:
-        asked = next(steps)
-        while True:
-            if not isinstance(asked, asyncio.Future):
-                asked = steps.throw(
-                    TypeError(
-                        f"a workflow yields tasks such as ctx.call_activity(…) returns, "
-                        f"not {type(asked).__name__}"
-                    )
-                )
-                continue
-            try:
-                answer = await asked
-            except Exception as error:
-                asked = steps.throw(error)
-            else:
-                asked = steps.send(answer)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        steps.close()

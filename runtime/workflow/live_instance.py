@@ -385,6 +385,13 @@ class LiveInstance:
             stalled=None,
         )
 
+    def __str__(self) -> str:
+        """Whose code runs here, for a person."""
+        if self.execution is None:
+            return "none"
+        definition = self.execution.run.definition
+        return f"{definition} at {definition.location}"
+
     def __repr__(self) -> str:
         name = "no instance" if self.row is None else f"workflow '{self.row.name}'"
         return f"<LiveInstance {self._ref.id} {name}>"

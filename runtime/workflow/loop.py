@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol
 
-from perdure.actors.errors import Fault, Refused
-from perdure.runtime.workflow.source import source_line
+from perdure.actors.errors import Fault
+from perdure.runtime.workflow.refusals import refuse_unordered, refused
 
 STEPS_MAX = 200_000
 """Callbacks in one turn, beyond which the code is taken to be an endless loop."""
@@ -26,12 +27,16 @@ FOREVER_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999: whoever wants to sleep longer sleeps until then."""
 
 
-class NotInWorkflow(Refused):
-    """Workflow code did something that only an activity may do."""
-
-
 class EndlessTurn(Fault):
     """Workflow code keeps the loop busy without ever waiting for anything durable."""
+
+    def __init__(
+        self,
+        # The watchdog can only raise the type, from its thread into this one.
+        message: str = "the workflow went on computing, did not wait for anything and was ended; "
+        "is there a loop without an `await`? Long computations belong into an activity",
+    ) -> None:
+        super().__init__(message)
 
 
 class DurableTimers(Protocol):
@@ -42,6 +47,10 @@ class DurableTimers(Protocol):
         ...
 
     def cancel_timer(self, task_id: int) -> None: ...
+
+    def callback_failed(self, error: Exception) -> None:
+        """Hear of a callback that has raised; as on any event loop, everything else goes on."""
+        ...
 
 
 class Handle:
@@ -57,7 +66,7 @@ class Handle:
     ) -> None:
         self._callback = callback
         self._args = args
-        self._context = context
+        self._context = contextvars.copy_context() if context is None else context
         self._is_cancelled = False
 
     def cancel(self) -> None:
@@ -67,11 +76,7 @@ class Handle:
         return self._is_cancelled
 
     def run(self) -> None:
-        if self._is_cancelled:
-            return
-        if self._context is None:
-            self._callback(*self._args)
-        else:
+        if not self._is_cancelled:
             self._context.run(self._callback, *self._args)
 
 
@@ -103,17 +108,6 @@ class TimerHandle(Handle):
                 self._timers.cancel_timer(self.task_id)
 
 
-def _refused(what: str) -> Callable[..., Any]:
-    def refuse(self: object, *args: object, **kwargs: object) -> Any:
-        raise NotInWorkflow(
-            f"{what} at {source_line()}: a workflow must not do I/O, start threads "
-            "or handle signals, because it is replayed; do this in an activity and await "
-            "ctx.call_activity(...)"
-        )
-
-    return refuse
-
-
 class NumberedTask(asyncio.Task[Any]):
     """Hashes by its number: `TaskGroup` and `asyncio.wait` keep tasks in sets, and an order by
     address would be another one in every replay.
@@ -128,14 +122,20 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class WorkflowLoop(asyncio.AbstractEventLoop):
-    """Owned by one execution, and only ever driven by it."""
+    """Owned by one execution, and only ever driven by it.
 
-    def __init__(self, timers: DurableTimers) -> None:
+    `salt` is where its numbers begin, the same in every replay: tasks of all loops stand in one set
+    of asyncio's, in which equal hashes would have to be searched one by one. Its low bits are zero,
+    so that small sets of tasks are in the order of their making.
+    """
+
+    def __init__(self, timers: DurableTimers, salt: int) -> None:
         self._timers = timers
         self._ready: deque[Handle] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
         self._tasks_checked = 8
-        self._numbered = 0
+        self._salt = salt
+        self._numbered = salt
         self._closed = False
         self.now_us = 0
         self.is_replaying = False
@@ -147,12 +147,17 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         ready = self._ready
         if not ready:
             return
-        outer = events._get_running_loop()
-        events._set_running_loop(self)
+        outer = self._enter()
         try:
             steps = 0
             while ready:
-                ready.popleft().run()
+                handle = ready.popleft()
+                try:
+                    handle.run()
+                except SystemExit:
+                    pass  # `sys.exit()` in a task: the task has the error, and the others go on.
+                except Exception as error:
+                    self._timers.callback_failed(error)
                 steps += 1
                 if steps > STEPS_MAX:
                     raise EndlessTurn(
@@ -160,10 +165,19 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                         "activity, a timer, a child or an event: is there a `while True` around "
                         "`asyncio.sleep(0)`?"
                     )
-        except SystemExit:
-            pass  # `sys.exit()` in a workflow: its task has the error and the instance fails by it.
         finally:
-            events._set_running_loop(outer)
+            _leave(outer)
+
+    def _enter(self) -> Outer:
+        """Be the running loop of this thread.
+
+        An async generator that is left unfinished is closed by nobody: the outer loop must not do
+        it, and when the collector finds it differs from replay to replay.
+        """
+        outer = events._get_running_loop(), sys.get_asyncgen_hooks()
+        events._set_running_loop(self)
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=_leave_unfinished)
+        return outer
 
     def abandon(self) -> None:
         """End every task where it stands; `finally` blocks run and can cause nothing any more."""
@@ -171,14 +185,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             return
         self._closed = True
         if any(not task.done() for task in self._tasks):
-            outer = events._get_running_loop()
-            events._set_running_loop(self)
+            self.is_replaying = True  # What it logs is heard when it really happens.
+            outer = self._enter()
             try:
                 for task in reversed(self._tasks):
                     if not task.done():
                         _abandon(task)
             finally:
-                events._set_running_loop(outer)
+                _leave(outer)
         self._tasks.clear()
         self._ready.clear()
         del self._timers  # It refers to this loop: together they would wait for the collector.
@@ -216,10 +230,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
         **options: Any,
     ) -> asyncio.Task[Any]:
+        refuse_unordered(coro)
         if not asyncio.iscoroutine(coro):
             coro = _await(coro)  # type: ignore[arg-type]  # TaskGroup.create_task(ctx.call_activity(…))
         number = self.next_number()
-        label = f"Task-{number}" if name is None else str(name)
+        label = f"Task-{number - self._salt}" if name is None else str(name)
         task = NumberedTask(coro, number, loop=self, name=label, context=context)
         self._tasks.append(task)
         if len(self._tasks) > self._tasks_checked:
@@ -277,26 +292,26 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def _timer_handle_cancelled(self, handle: object) -> None:
         pass
 
-    call_soon_threadsafe: Any = _refused("call_soon_threadsafe")
-    run_in_executor: Any = _refused("running code in a thread or executor")
-    getaddrinfo: Any = _refused("a name look-up")
-    getnameinfo: Any = _refused("a name look-up")
-    create_connection: Any = _refused("opening a connection")
-    create_unix_connection: Any = _refused("opening a connection")
-    create_datagram_endpoint: Any = _refused("opening a socket")
-    create_server: Any = _refused("starting a server")
-    create_unix_server: Any = _refused("starting a server")
-    subprocess_exec: Any = _refused("starting a process")
-    subprocess_shell: Any = _refused("starting a process")
-    connect_read_pipe: Any = _refused("reading a pipe")
-    connect_write_pipe: Any = _refused("writing a pipe")
-    add_reader: Any = _refused("watching a file descriptor")
-    add_writer: Any = _refused("watching a file descriptor")
-    sock_connect: Any = _refused("using a socket")
-    sock_recv: Any = _refused("using a socket")
-    sock_sendall: Any = _refused("using a socket")
-    sock_accept: Any = _refused("using a socket")
-    add_signal_handler: Any = _refused("handling a signal")
+    call_soon_threadsafe: Any = refused("call_soon_threadsafe")
+    run_in_executor: Any = refused("running code in a thread or executor")
+    getaddrinfo: Any = refused("a name look-up")
+    getnameinfo: Any = refused("a name look-up")
+    create_connection: Any = refused("opening a connection")
+    create_unix_connection: Any = refused("opening a connection")
+    create_datagram_endpoint: Any = refused("opening a socket")
+    create_server: Any = refused("starting a server")
+    create_unix_server: Any = refused("starting a server")
+    subprocess_exec: Any = refused("starting a process")
+    subprocess_shell: Any = refused("starting a process")
+    connect_read_pipe: Any = refused("reading a pipe")
+    connect_write_pipe: Any = refused("writing a pipe")
+    add_reader: Any = refused("watching a file descriptor")
+    add_writer: Any = refused("watching a file descriptor")
+    sock_connect: Any = refused("using a socket")
+    sock_recv: Any = refused("using a socket")
+    sock_sendall: Any = refused("using a socket")
+    sock_accept: Any = refused("using a socket")
+    add_signal_handler: Any = refused("handling a signal")
 
 
 def current_workflow_loop() -> WorkflowLoop | None:
@@ -317,5 +332,19 @@ def _abandon(task: asyncio.Task[Any]) -> None:
         coro.close()
     except RuntimeError:
         pass  # It awaits in a `finally`; there is nothing left that it could wait for.
-    except Exception:
+    except (Exception, SystemExit, asyncio.CancelledError):
         pass  # What a `finally` raises while its execution is given up concerns nobody.
+
+
+Outer = tuple[asyncio.AbstractEventLoop | None, Any]
+"""What a workflow's loop stands in front of while it runs: the node's loop and its hooks."""
+
+
+def _leave(outer: Outer) -> None:
+    loop, hooks = outer
+    sys.set_asyncgen_hooks(*hooks)
+    events._set_running_loop(loop)
+
+
+def _leave_unfinished(generator: object) -> None:
+    pass

@@ -87,6 +87,15 @@ def decode(text: str | None, hint: Any = Any, what: str = "payload") -> Json:
         raise PayloadError(f"{what} is not JSON text: {error}; it begins {text[:40]!r}") from error
 
 
+def takes_none(hint: Any) -> bool:
+    """Whether `hint` says that there may be no value."""
+    try:
+        _decoder(hint)("null")
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def text(value: object, what: str) -> str:
     """`value`, if it is text that can be stored; `what` names it in the `PayloadError`."""
     if not isinstance(value, str):

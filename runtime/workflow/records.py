@@ -33,7 +33,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_seq: int
     """The sequence number of the next history row of this run."""
     has_work: bool = False
-    """Activities are in flight, or the instance is stalled: recovery must look at it."""
+    """Activities are in flight: recovery must look at it. Never so while it is stalled."""
     start_request: str | None = None
     """Request id of the start that made this run, so that a repeated start is recognised."""
     attempts: int = 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.execution import ContinuedAsNew, Execution, Outcome
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def replay(execution: Execution, turn: h.Turn) -> None:
@@ -47,15 +50,20 @@ def _describe(event: h.Outgoing | None) -> str:
         case None:
             return "nothing"
         case h.TaskScheduled():
-            what = f"activity '{event.name}' with input {_short(event.input)}"
+            given = "" if event.input is None else "input "
+            what = f"activity '{event.name}' with {given}{_short(event.input)}"
         case h.TimerCreated():
-            what = f"a timer ({event.origin}) due at {event.fire_at_us} us"
+            what = f"a timer ({event.origin}) due at {_time(event.fire_at_us)}"
         case h.ChildWorkflowInstanceCreated() | h.DetachedWorkflowInstanceCreated():
             what = f"workflow '{event.name}' as '{event.instance_id}' with {_short(event.input)}"
         case h.ExecutionCompleted():
             return "the end"
     where = f" at {event.source}" if event.source else ""
     return f"{what} as task {event.task_id}{where}"
+
+
+def _time(us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=us)).isoformat()
 
 
 def _short(text: str | None) -> str:

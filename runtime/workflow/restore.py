@@ -76,7 +76,10 @@ def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execu
     definition = registry.started(row.name, row.version)
     if definition is None:
         if row.version is not None and registry.versions(row.name):
-            return Stalled(f"Version not available: {row.version}")
+            return Stalled(
+                f"Version not available: {row.version} of workflow '{row.name}'; "
+                "start a node whose app has it and the instance goes on"
+            )
         return Stalled(
             f"workflow '{row.name}' is not registered here; "
             "start a node whose app has it and the instance goes on"

@@ -17,6 +17,7 @@ from perdure.actors.ports import Env
 from perdure.placement.router import Router
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.codec import decode_turn
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.ports import WorkflowReads
@@ -81,9 +82,19 @@ class WorkflowService:
             InstanceExists: The id belongs to an instance that has not finished.
             InstanceNotUnique: `unique`, and the id was used before.
             ChildNotFinished: A child of the finished instance under this id still runs.
+            PayloadError: A text that cannot be stored.
             Retryable: Not done, or not known to be done.
         """
+        _check_texts(
+            name=name,
+            input=input,
+            instance_id=instance_id,
+            version=version,
+            idempotency_key=idempotency_key,
+        )
         is_new = instance_id is None and idempotency_key is None
+        _check(name=name, input=input, instance_id=instance_id, version=version)
+        _check(idempotency_key=idempotency_key)
         if instance_id is None:
             instance_id = self._fresh_id(name, idempotency_key)
         scheduled_us = start_at_us
@@ -100,6 +111,7 @@ class WorkflowService:
         self, name: str, input: str | None = None, *, instance_id: str | None = None
     ) -> WorkflowView:
         """Start an instance and wait, without limit, until it is finished."""
+        _check_texts(name=name, input=input, instance_id=instance_id)
         new_id = self._env.new_id()
         chosen = new_id if instance_id is None else instance_id
         message = m.StartWorkflow(h.ExecutionStarted(name, input), new_id)
@@ -134,21 +146,29 @@ class WorkflowService:
 
         Raises `InstanceNotFound` and `InstanceStalled`; a finished instance takes no notice.
         """
+        _check_texts(event_name=event_name, data=data, idempotency_key=idempotency_key)
+        _check(event_name=event_name, data=data, idempotency_key=idempotency_key)
         request_id = self._request_id(idempotency_key)
         await self._call(instance_id, m.RaiseEvent(event_name, data, request_id))
 
     async def suspend(self, instance_id: str, reason: str | None = None) -> None:
         """Stop an instance until it is resumed; what happens meanwhile is kept for it."""
+        _check_texts(reason=reason)
+        _check(reason=reason)
         await self._call(instance_id, m.Suspend(reason))
 
     async def resume(self, instance_id: str, reason: str | None = None) -> None:
         """Let a suspended instance go on, or a stalled one try again."""
+        _check_texts(reason=reason)
+        _check(reason=reason)
         await self._call(instance_id, m.Resume(reason))
 
     async def terminate(
         self, instance_id: str, output: str | None = None, *, recursive: bool = True
     ) -> None:
         """End an instance, and with `recursive` its children, whatever they wait for."""
+        _check_texts(output=output)
+        _check(output=output)
         event = h.ExecutionTerminated(output, recursive)
         await self._call(instance_id, m.Terminate(event))
 
@@ -253,6 +273,20 @@ class WorkflowService:
             raise InstanceNotFound(instance_id)
         row, blobs = found
         return row, [decode_turn(blob) for blob in blobs]
+
+
+def _check_texts(**texts: str | None) -> None:
+    """Raise `PayloadError` for what no turn could store: it must not come to be the instance's."""
+    for what, given in texts.items():
+        if given is not None:
+            payload.text(given, what)
+
+
+def _check(**texts: str | None) -> None:
+    """Refuse what cannot be stored before it gets into a turn, which would stall by it."""
+    for what, text in texts.items():
+        if text is not None:
+            payload.text(text, what)
 
 
 def _input_of(blob: bytes) -> str | None:

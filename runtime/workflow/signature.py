@@ -34,6 +34,8 @@ class Signature:
     input_name: str | None
     input_default: Any
     """Passed when there is no input; None if the parameter has no default."""
+    requires_input: bool
+    """Whether the parameter has no default."""
 
 
 def workflow_signature(fn: Callable[..., Any], what: str) -> Signature:
@@ -55,9 +57,10 @@ def activity_signature(fn: Callable[..., Any], what: str) -> Signature:
 def _signature(parameters: list[inspect.Parameter], *, takes_context: bool) -> Signature:
     rest = parameters[1:] if takes_context else parameters
     if not rest:
-        return Signature(takes_context, False, None, None)
-    default = None if rest[0].default is _NOTHING else rest[0].default
-    return Signature(takes_context, True, rest[0].name, default)
+        return Signature(takes_context, False, None, None, False)
+    is_required = rest[0].default is _NOTHING
+    default = None if is_required else rest[0].default
+    return Signature(takes_context, True, rest[0].name, default, is_required)
 
 
 def _positional(fn: Callable[..., Any], what: str) -> list[inspect.Parameter]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from types import TracebackType
 
 _PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 _OURS = (
@@ -18,6 +19,17 @@ _BOUNDARY = "run_until_blocked"
 def is_engine_code(filename: str) -> bool:
     """Whether a file is asyncio's or the runtime's own."""
     return filename.startswith(_OURS)
+
+
+def line_in(trace: TracebackType | None) -> str:
+    """`file.py:line` of the last place in a traceback that is neither asyncio's nor ours; or ""."""
+    line = ""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith(_OURS):
+            line = f"{name.rpartition(os.sep)[2]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
 
 
 def source_line() -> str:

@@ -76,6 +76,9 @@ class WorkflowActor:
                 break
         self._live.dispatch_again(lost, draft)
         self._live.conclude(draft)
+        if not self._is_awake and draft.decision.announcement is None:
+            # What a doubtful commit has changed was announced to nobody.
+            draft.decision.announcement = self._live.row
         self._is_awake = True
         if self._live.stalled is None:
             self._stored = None
@@ -141,7 +144,7 @@ class WorkflowActor:
                 elif self._live.row is not None and not self._live.row.status.is_terminal:
                     self._live.stall(body.reason)
             case Wake():
-                pass
+                draft.reply(delivery, None)
             case _:
                 raise AssertionError(f"unknown message {body!r}")
 
@@ -317,6 +320,9 @@ class WorkflowActor:
         elif due_us <= now_us:  # Not so if the clock was set back; then it is told again.
             draft.clear_reminder(name)
             self._live.apply(fired, draft)
+
+    def __str__(self) -> str:
+        return str(self._live)
 
     def __repr__(self) -> str:
         return f"<WorkflowActor of {self._live!r}>"

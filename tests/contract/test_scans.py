@@ -54,6 +54,15 @@ async def test_a_scan_of_the_inbox_names_each_actor_once_to_a_page(member: Membe
     assert await pages(member.store.scan_inbox, 9) == [["a", "b", "c"]]
 
 
+async def test_messages_for_a_stalled_instance_wait_for_its_end_unseen(member: Member) -> None:
+    stalled = instance(1, "stalled", status=Status.STALLED, stalled="no code")
+    outbox = [message("stalled", "1"), message("a", "1")]
+    await member.written(member.create(stalled), member.create(instance(2, "o"), outbox=outbox))
+    assert await pages(member.store.scan_inbox, 1) == [["a"], []]
+    await member.written(member.update(instance(1, "stalled", next_seq=2), (1, 1)))
+    assert await pages(member.store.scan_inbox, 9) == [["stalled", "a"]]
+
+
 async def test_reminders_come_earliest_first_and_only_when_due(member: Member) -> None:
     await member.written(
         member.create(instance(1, "a"), reminders_set=[("late", 30), ("now", 10)]),

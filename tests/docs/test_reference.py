@@ -37,7 +37,7 @@ def rows_of_settings() -> list[list[str]]:
 
 
 def _shown(default: object) -> str:
-    if default is None:
+    if default is None or default == ():
         return "none"
     if isinstance(default, bool):
         return str(default).lower()

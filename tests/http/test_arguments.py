@@ -12,8 +12,8 @@ from tests.support.http_service import BORN_US, FakeNode
 BASE = "/v1.0/workflows/dapr"
 
 
-async def test_a_list_asks_for_what_the_query_says(server: Server, fake: FakeNode) -> None:
-    await server.get(
+async def test_a_list_asks_for_what_the_query_says(fake_server: Server, fake: FakeNode) -> None:
+    await fake_server.get(
         f"{BASE}?status=FAILED&name=order&prefix=a&order=asc&limit=7"
         "&createdFrom=1970-01-01T00:00:01Z&createdBefore=1970-01-01T00:00:02Z"
     )
@@ -29,10 +29,12 @@ async def test_a_list_asks_for_what_the_query_says(server: Server, fake: FakeNod
     )
 
 
-async def test_a_history_begins_each_turn_with_its_start(server: Server, fake: FakeNode) -> None:
-    await server.given.running("w1")
+async def test_a_history_begins_each_turn_with_its_start(
+    fake_server: Server, fake: FakeNode
+) -> None:
+    await fake_server.given.running("w1")
     fake.service.turns["w1"] = [Turn(BORN_US, (ExecutionStarted("order", '{"item":1}'),))]
-    answer = await server.get(f"{BASE}/w1/history")
+    answer = await fake_server.get(f"{BASE}/w1/history")
     at = "2026-08-01T10:00:00Z"
     assert (answer.status, answer.json) == (
         200,
@@ -54,10 +56,10 @@ async def test_a_history_begins_each_turn_with_its_start(server: Server, fake: F
     )
 
 
-async def test_a_long_history_comes_whole(server: Server, fake: FakeNode) -> None:
-    await server.given.running("w1")
+async def test_a_long_history_comes_whole(fake_server: Server, fake: FakeNode) -> None:
+    await fake_server.given.running("w1")
     fake.service.turns["w1"] = [Turn(BORN_US + number, ()) for number in range(2_500)]
-    events = (await server.get(f"{BASE}/w1/history")).json["events"]
+    events = (await fake_server.get(f"{BASE}/w1/history")).json["events"]
     assert len(events) == 2_500
     assert events[-1]["timestamp"] == "2026-08-01T10:00:00.002499Z"
 
@@ -71,20 +73,22 @@ async def test_a_long_history_comes_whole(server: Server, fake: FakeNode) -> Non
     ],
 )
 async def test_a_wait_asks_for_what_the_query_says(
-    server: Server, fake: FakeNode, query: str, until: frozenset[Status], seconds: float
+    fake_server: Server, fake: FakeNode, query: str, until: frozenset[Status], seconds: float
 ) -> None:
-    await server.given.completed("w1")
-    await server.get(f"{BASE}/w1?{query}")
+    await fake_server.given.completed("w1")
+    await fake_server.get(f"{BASE}/w1?{query}")
     assert fake.service.calls == [("wait", "w1", until, seconds)]
 
 
-async def test_what_purge_and_terminate_reach_can_be_chosen(server: Server, fake: FakeNode) -> None:
-    await server.given.completed("w1")
-    await server.post(f"{BASE}/w1/terminate")
-    await server.post(f"{BASE}/w1/terminate?recursive=false", '{"output":"\\"why\\""}')
-    await server.post(f"{BASE}/w1/purge?recursive=false&force=true")
-    await server.given.completed("w1")
-    await server.post(f"{BASE}/w1/purge")
+async def test_what_purge_and_terminate_reach_can_be_chosen(
+    fake_server: Server, fake: FakeNode
+) -> None:
+    await fake_server.given.completed("w1")
+    await fake_server.post(f"{BASE}/w1/terminate")
+    await fake_server.post(f"{BASE}/w1/terminate?recursive=false", '{"output":"\\"why\\""}')
+    await fake_server.post(f"{BASE}/w1/purge?recursive=false&force=true")
+    await fake_server.given.completed("w1")
+    await fake_server.post(f"{BASE}/w1/purge")
     assert fake.service.calls == [
         ("terminate", "w1", None, True),
         ("terminate", "w1", '"why"', False),
@@ -93,20 +97,22 @@ async def test_what_purge_and_terminate_reach_can_be_chosen(server: Server, fake
     ]
 
 
-async def test_a_start_can_be_delayed(server: Server, fake: FakeNode) -> None:
-    answer = await server.post(f"{BASE}/order/start?instanceID=w1&startTime=9999-01-01T00:00:00Z")
+async def test_a_start_can_be_delayed(fake_server: Server, fake: FakeNode) -> None:
+    answer = await fake_server.post(
+        f"{BASE}/order/start?instanceID=w1&startTime=9999-01-01T00:00:00Z"
+    )
     assert answer.status == 202
     assert fake.service.calls == [("start", "order", "", "w1", 253_370_764_800_000_000, None)]
-    answer = await server.post(f"{BASE}/order/start?startTime=later")
+    answer = await fake_server.post(f"{BASE}/order/start?startTime=later")
     assert answer.error[:2] == (400, "ERR_BAD_REQUEST")
     assert "'startTime'" in answer.error[2]
 
 
-async def test_the_idempotency_key_reaches_the_service(server: Server, fake: FakeNode) -> None:
+async def test_the_idempotency_key_reaches_the_service(fake_server: Server, fake: FakeNode) -> None:
     key = "x" * 255
-    await server.post(f"{BASE}/order/start?instanceID=w1", "1", {"idempotency-key": key})
-    await server.post(f"{BASE}/w1/raiseEvent/paid", "2", {"Idempotency-Key": key})
-    await server.post(f"{BASE}/w1/raiseEvent/paid", "3")
+    await fake_server.post(f"{BASE}/order/start?instanceID=w1", "1", {"idempotency-key": key})
+    await fake_server.post(f"{BASE}/w1/raiseEvent/paid", "2", {"Idempotency-Key": key})
+    await fake_server.post(f"{BASE}/w1/raiseEvent/paid", "3")
     assert fake.service.calls == [
         ("start", "order", "1", "w1", None, key),
         ("raise_event", "w1", "paid", "2", key),
@@ -118,11 +124,11 @@ async def test_the_idempotency_key_reaches_the_service(server: Server, fake: Fak
     ("sent", "received"), [("a%2Fb", "a/b"), ("%2541", "%41"), ("a%20b", "a b"), ("a+b", "a+b")]
 )
 async def test_names_in_a_path_are_decoded_once(
-    server: Server, fake: FakeNode, sent: str, received: str
+    fake_server: Server, fake: FakeNode, sent: str, received: str
 ) -> None:
-    await server.given.running("w1")
-    await server.post(f"{BASE}/{sent}/start?instanceID=w2")
-    await server.post(f"{BASE}/w1/raiseEvent/{sent}", "5")
+    await fake_server.given.running("w1")
+    await fake_server.post(f"{BASE}/{sent}/start?instanceID=w2")
+    await fake_server.post(f"{BASE}/w1/raiseEvent/{sent}", "5")
     assert fake.service.calls == [
         ("start", received, "", "w2", None, None),
         ("raise_event", "w1", received, "5", None),

@@ -109,7 +109,7 @@ class Slow(MailboxFull):
     ],
 )
 async def test_what_goes_wrong_is_told_with_the_code_of_the_operation(
-    server: Server,
+    fake_server: Server,
     fake: FakeNode,
     operation: tuple[str, str, str, str],
     error: PerdureError,
@@ -117,7 +117,7 @@ async def test_what_goes_wrong_is_told_with_the_code_of_the_operation(
 ) -> None:
     method, path, code, text = operation
     fake.service.failing = error
-    answer = await server.send(method, BASE + path)
+    answer = await fake_server.send(method, BASE + path)
     assert answer.error == (told[0], code, f"{text}{error}")
     assert answer.headers.get("Retry-After") == told[1]
 
@@ -138,16 +138,16 @@ async def test_what_goes_wrong_is_told_with_the_code_of_the_operation(
     ],
 )
 async def test_a_start_that_is_refused_says_why(
-    server: Server, fake: FakeNode, error: PerdureError, message: str
+    fake_server: Server, fake: FakeNode, error: PerdureError, message: str
 ) -> None:
     fake.service.failing = error
-    answer = await server.post(f"{BASE}/order/start?instanceID=w1")
+    answer = await fake_server.post(f"{BASE}/order/start?instanceID=w1")
     assert answer.error == (500, "ERR_START_WORKFLOW", START + message)
 
 
-async def test_an_invalid_argument_has_its_own_code(server: Server, fake: FakeNode) -> None:
+async def test_an_invalid_argument_has_its_own_code(fake_server: Server, fake: FakeNode) -> None:
     fake.service.failing = InvalidRequest("ERR_BAD_REQUEST", "the input is too large")
-    answer = await server.post(f"{BASE}/order/start")
+    answer = await fake_server.post(f"{BASE}/order/start")
     assert answer.error == (400, "ERR_BAD_REQUEST", "the input is too large")
 
 
@@ -160,14 +160,14 @@ async def test_braces_in_an_id_are_only_text(server: Server) -> None:
 
 
 async def test_an_unexpected_error_is_logged_and_not_shown(
-    server: Server, fake: FakeNode, caplog: pytest.LogCaptureFixture
+    fake_server: Server, fake: FakeNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.service.failing = ZeroDivisionError("a secret")
     with caplog.at_level(logging.ERROR):
-        answer = await server.get(f"{BASE}/w1")
+        answer = await fake_server.get(f"{BASE}/w1")
     message = "unexpected error; the log of the node says more"
     assert answer.error == (500, "ERROR", message)
     assert "a secret" in caplog.text
     (record,) = caplog.records
     assert record.__dict__["operation"] == "GetWorkflow"
-    assert (await server.get("/v1.0/healthz")).status == 204
+    assert (await fake_server.get("/v1.0/healthz")).status == 204

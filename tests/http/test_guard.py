@@ -25,26 +25,26 @@ CLOSED = [
 WRONG = [None, "", "secre", "secret1", "SECRET", "s€cret", "\x80"]
 
 
-@pytest.mark.parametrize("token", WRONG)
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 async def test_without_the_token_nothing_is_told_and_nothing_is_done(
-    serve: Serve, method: str, path: str, token: str | None
+    serve: Serve, method: str, path: str
 ) -> None:
     server, node = await serve(tokens=("secret",))
-    headers = {} if token is None else {"dapr-api-token": token}
-    answer = await server.send(method, path, headers=headers)
-    assert (answer.status, answer.body) == (401, b"invalid api token\n")
-    assert answer.headers["Content-Type"].startswith("text/plain")
+    for token in WRONG:
+        headers = {} if token is None else {"dapr-api-token": token}
+        answer = await server.send(method, path, headers=headers)
+        assert (answer.status, answer.body) == (401, b"invalid api token\n"), token
+        assert answer.headers["Content-Type"].startswith("text/plain")
     assert not node.service.calls
     assert not node.shutdowns
 
 
 @pytest.mark.parametrize("path", OPEN)
-@pytest.mark.parametrize("token", [*WRONG, "secret"])
-async def test_the_health_needs_no_token(serve: Serve, path: str, token: str | None) -> None:
+async def test_the_health_needs_no_token(serve: Serve, path: str) -> None:
     server, _ = await serve(tokens=("secret",))
-    headers = {} if token is None else {"dapr-api-token": token}
-    assert (await server.get(path, headers)).status == 204
+    for token in [*WRONG, "secret"]:
+        headers = {} if token is None else {"dapr-api-token": token}
+        assert (await server.get(path, headers)).status == 204, token
 
 
 @pytest.mark.parametrize("name", ["dapr-api-token", "Dapr-Api-Token"])

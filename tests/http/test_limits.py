@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 
 import aiohttp
 import pytest
@@ -73,19 +74,38 @@ async def test_a_body_in_chunks_is_put_together(server: Server) -> None:
 
 
 @pytest.mark.parametrize("later", [False, True])
-async def test_a_body_in_broken_chunks_is_refused(serve: Serve, later: bool) -> None:
-    # The server does not tell a handler that is reading already: it notices when its time is over.
-    server, node = await serve(body_seconds_max=0.05)
+async def test_a_body_in_broken_chunks_is_refused_at_once(server: Server, later: bool) -> None:
     address = URL(server.url)
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(head(START, "Transfer-Encoding: chunked", "Expect: 100-continue"))
     if later:
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"3\r\n[1,\r\n")
     writer.write(b"no number\r\n")
-    assert (await reader.readline()).startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    answer = (await reader.read()).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (error["errorCode"], error["message"].partition(": ")[0]) in (
+        ("ERR_BODY_READ", "failed to read request body"),
+        ("ERR_MALFORMED_REQUEST", "the request cannot be read"),
+    )
+    assert "did not arrive" not in error["message"]
     writer.close()
     await writer.wait_closed()
-    assert not node.service.calls
+    assert (await server.get(f"{BASE}/w1")).status == 404
+
+
+async def test_a_body_that_breaks_off_starts_nothing(server: Server) -> None:
+    address = URL(server.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(head(START, "Content-Length: 10", "Expect: 100-continue"))
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"12345")
+    writer.write_eof()
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert (await server.get(f"{BASE}/w1")).status == 404
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_long(serve: Serve) -> None:
@@ -233,10 +253,15 @@ async def test_a_head_request_is_answered_without_a_body(server: Server) -> None
     ],
 )
 async def test_what_is_no_http_is_refused_without_a_log(
-    server: Server, fake: FakeNode, caplog: pytest.LogCaptureFixture, content: bytes
+    fake_server: Server, fake: FakeNode, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    answer = await server.raw(content)
+    answer = await fake_server.raw(content)
     assert answer.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert b"\r\nServer: perdure\r\n" in answer
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert error["errorCode"] == "ERR_MALFORMED_REQUEST"
+    assert re.fullmatch(r"the request cannot be read: .{5,}[^:]", error["message"])
+    assert len(error["message"]) < 300
     assert not fake.service.calls
     assert not caplog.records
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +25,7 @@ from perdure.runtime.api import openapi
 from perdure.runtime.api.app import routes
 from perdure.runtime.api.operations import PREFIXES, Operation
 from perdure.runtime.api.ports import ApiConfig
-from perdure.runtime.api.server import ApiServer
+from tests.support.http_node import RealScenarios
 from tests.support.http_server import Server
 from tests.support.http_service import FakeNode
 
@@ -70,28 +69,11 @@ def test_the_document_is_openapi() -> None:
     SCHEMA.validate()
 
 
-@pytest.fixture(scope="module")
-def live_url() -> Iterator[str]:
-    """The address of a node on a thread of its own: the fuzzer is synchronous."""
-    listening = threading.Event()
-    address: list[str] = []
-    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def serve() -> None:
-        stopping = asyncio.Event()
-        async with ApiServer(FakeNode(CONFIG)) as api:
-            address.append(api.url)
-            stop.append((asyncio.get_running_loop(), stopping))
-            listening.set()
-            await stopping.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert listening.wait(10)
-    yield address[0]
-    loop, stopping = stop[0]
-    loop.call_soon_threadsafe(stopping.set)
-    thread.join(10)
+@pytest.fixture
+def live_url(lent: RealScenarios) -> Iterator[str]:
+    """The address of a real node, which is left without instances."""
+    yield lent.url
+    asyncio.run(lent.clear())
 
 
 CHECKED = [
@@ -116,7 +98,7 @@ SCHEMA = schemathesis.openapi.from_dict(
         ),
     ),
 )
-# The document itself stands under no prefix; a shutdown would end a real node.
+# The document itself stands under no prefix; a shutdown would end the node.
 FUZZED = SCHEMA.exclude(operation_id=["OpenAPI", "Shutdown"])
 
 

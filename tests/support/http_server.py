@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -107,6 +108,9 @@ class Server:
             return head + await reader.readexactly(int(length[1]) if length else 0)
         except asyncio.IncompleteReadError as error:
             return error.partial
+        except ConnectionError:
+            return b""
         finally:
             writer.close()
-            await writer.wait_closed()
+            with suppress(ConnectionError):
+                await writer.wait_closed()

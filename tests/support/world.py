@@ -1,8 +1,8 @@
 """A node under test on a real file, which may lose its live state whenever a test says so.
 
 A scenario runs in three modes with the same expectations: `live` keeps every instance in memory,
-`evict` drops it after each turn, so that each next turn begins with a replay, and `restart` stops the
-node before each step of the test and starts another one on the same file.
+`evict` drops it after each turn, so that each next turn begins with a replay, and `restart` stops
+the node before each step of the test and starts another one on the same file.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from perdure.actors.identity import ActorRef
 from perdure.runtime.config import Durability, NodeConfig
+from perdure.runtime.engine import Engine
 from perdure.runtime.environment import SystemEnv
 from perdure.runtime.node import App, Node
 from perdure.runtime.workflow import history as h
@@ -66,11 +67,12 @@ class World:
     async def restart(self) -> None:
         """Stop the node, as at the end of a process, and start one on the same file."""
         await self.stop()
-        settings = {"durability": Durability.NORMAL, "drain_seconds": 0.2} | self._settings
+        settings: dict[str, Any] = {"durability": Durability.NORMAL, "drain_seconds": 0.2}
+        settings |= self._settings
         config = NodeConfig(store=self.path, **settings)
         self._node = await self._open.enter_async_context(Node(self._app, config=config))
         if self.mode is Mode.EVICT:
-            self._node.engine.host.connect(self._node.engine.router, self._announce_and_evict)
+            _evict_after_each_turn(self._node.engine)
 
     async def stop(self) -> None:
         if self._node is not None:
@@ -81,11 +83,6 @@ class World:
         """What the mode does between two steps of a test."""
         if self.mode is Mode.RESTART:
             await self.restart()
-
-    def _announce_and_evict(self, ref: ActorRef, news: object) -> None:
-        engine = self.node.engine
-        engine.watchers.announce(ref, news)
-        asyncio.get_running_loop().call_soon(engine.host.release, ref)
 
     @property
     def is_serving(self) -> bool:
@@ -122,10 +119,15 @@ class World:
 
     async def check_replays(self) -> None:
         """Every history, run again, must give the same commands and the same end."""
+        config = self.node.config
+        limits = payload.PayloadLimits(
+            payload_bytes_max=config.payload_bytes_max,
+            custom_status_bytes_max=config.custom_status_bytes_max,
+        )
         for instance_id in await self.ids():
             row, turns = await self.service.history(instance_id)
             if row.status is not h.Status.STALLED:
-                check_replay(row, turns, self.node.registry)
+                check_replay(row, turns, self.node.registry, limits)
 
     # ---- the file
 
@@ -150,7 +152,9 @@ class World:
             "WHERE history.execution <> workflows.execution",
         }
         with sqlite3.connect(self.path) as connection:
-            found = {what: connection.execute(query).fetchone()[0] for what, query in queries.items()}
+            found = {
+                what: connection.execute(query).fetchone()[0] for what, query in queries.items()
+            }
         connection.close()
         return {what: count for what, count in found.items() if count}
 
@@ -279,6 +283,14 @@ class Handle:
         live = engine.host.is_live(ActorRef(WORKFLOW, self.id))
         lines.append(f"live={live} {engine.host!r} {engine.activities!r} {engine.reminders!r}")
         return "\n".join(lines)
+
+
+def _evict_after_each_turn(engine: Engine) -> None:
+    def announce_and_evict(ref: ActorRef, news: object) -> None:
+        engine.watchers.announce(ref, news)
+        asyncio.get_running_loop().call_soon(engine.host.release, ref)
+
+    engine.host.connect(engine.router, announce_and_evict)
 
 
 class Gate:

@@ -41,6 +41,8 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path:
         ("durability", "NORMAL", Durability.NORMAL),
         ("store", "/data/x.db", Path("/data/x.db")),
         ("app_id", "shop", "shop"),
+        ("allowed_hosts", "my.laptop, other", ("my.laptop", "other")),
+        ("connections_max", "50", 50),
     ],
 )
 def test_text_is_read_in_the_unit_of_its_setting(name: str, text: str, value: Any) -> None:
@@ -76,6 +78,34 @@ def test_the_token_may_come_by_daprs_variable_and_is_not_shown() -> None:
     config = load({}, {"DAPR_API_TOKEN": "d", "PERDURE_API_TOKEN": "s3cret"})
     assert config.api_token == "s3cret"
     assert "s3cret" not in repr(config)
+
+
+def test_two_tokens_are_good_while_the_clients_change_over() -> None:
+    assert load({}, {}).api_tokens == ()
+    assert load({}, {"DAPR_API_TOKEN": "d\n"}).api_tokens == ("d",)
+    config = load({}, {"PERDURE_API_TOKEN": "new", "PERDURE_API_TOKEN_PREVIOUS": "s3cret"})
+    assert config.api_tokens == ("new", "s3cret")
+    assert "s3cret" not in repr(config)
+
+
+@pytest.mark.parametrize("token", ["", " ", "a b", "größe", "a\n"])
+def test_a_token_that_no_client_could_send_is_refused_and_not_shown(token: str) -> None:
+    for name in ("api_token", "api_token_previous"):
+        with pytest.raises(ConfigError, match=rf"^{name} must be printable ASCII") as caught:
+            tokens: dict[str, Any] = {"api_token": "t", name: token}
+            NodeConfig(**tokens)
+        assert token.strip() == "" or token not in str(caught.value)
+    with pytest.raises(ConfigError, match="api_token_previous is set, but not the api_token"):
+        NodeConfig(api_token_previous="old")
+
+
+def test_a_list_of_the_file_is_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "perdure.toml"
+    file.write_text('allowed_hosts = ["my.laptop", "other"]')
+    assert load({}, {}, file).allowed_hosts == ("my.laptop", "other")
+    file.write_text("allowed_hosts = [1]")
+    with pytest.raises(ConfigError, match=r"allowed_hosts must be of type tuple\[str, \.\.\.\]"):
+        load({}, {}, file)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +144,7 @@ def test_an_unknown_flag_is_refused() -> None:
         ({"port": "3500"}, "port must be of type int, found '3500'"),
         ({"port": True}, "port must be of type int, found True"),
         ({"port": -1}, "port must not be negative, found -1"),
+        ({"connections_max": 0}, "connections_max must be above 0, found 0"),
         ({"port": 70_000}, "port must be at most 65535"),
         ({"slots": 0}, "slots must be above 0, found 0"),
         ({"slots": 70_000}, "slots must be at most 65536"),

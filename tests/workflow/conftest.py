@@ -1,0 +1,39 @@
+"""Every scenario that asks for `world` runs three times: live, evicted, restarted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.world import Mode, World
+
+
+@pytest.fixture(params=list(Mode), ids=str)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    async for each in _checked(tmp_path, request.param):
+        yield each
+
+
+@pytest.fixture(params=[Mode.LIVE, Mode.EVICT], ids=str)
+async def steady(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A world whose node is only restarted by the test: activities run exactly once there."""
+    async for each in _checked(tmp_path, request.param):
+        yield each
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[World]:
+    """A world that never replays by itself, for what has to do with live state alone."""
+    async for each in _checked(tmp_path, Mode.LIVE):
+        yield each
+
+
+async def _checked(tmp_path: Path, mode: Mode) -> AsyncIterator[World]:
+    async with World(tmp_path / "app.db", mode) as world:
+        yield world
+        if world.is_serving:
+            await world.check_replays()
+        await world.stop()
+        assert world.leftovers() == {}

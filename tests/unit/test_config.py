@@ -91,8 +91,8 @@ def test_two_tokens_are_good_while_the_clients_change_over() -> None:
 @pytest.mark.parametrize("token", ["", " ", "a b", "größe", "a\n"])
 def test_a_token_that_no_client_could_send_is_refused_and_not_shown(token: str) -> None:
     for name in ("api_token", "api_token_previous"):
+        tokens: dict[str, Any] = {"api_token": "t", name: token}
         with pytest.raises(ConfigError, match=rf"^{name} must be printable ASCII") as caught:
-            tokens: dict[str, Any] = {"api_token": "t", name: token}
             NodeConfig(**tokens)
         assert token.strip() == "" or token not in str(caught.value)
     with pytest.raises(ConfigError, match="api_token_previous is set, but not the api_token"):

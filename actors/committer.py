@@ -166,5 +166,5 @@ class Committer:
         self._settle(waiting, [stopping] * len(waiting))
 
     def __repr__(self) -> str:
-        state = "degraded" if self.degraded else "writing" if self._pending else "idle"
+        state = "degraded" if self.degraded else "idle" if self._idle.is_set() else "writing"
         return f"<Committer {state} pending={len(self._pending)} commits={self.commits}>"

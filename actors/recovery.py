@@ -23,6 +23,8 @@ Scan = Callable[[int, int], Awaitable[tuple[Sequence[ActorRef], int]]]
 class RecoveryConfig:
     scan_seconds: float = 10.0
     batch: int = 500
+    thorough_every: int = 30
+    """Each scan of that number also looks at those whose work is said to be at hand."""
     busy_max: int = 1000
     """No further batch is woken while more than this many that were woken wait for their turn."""
 
@@ -30,11 +32,21 @@ class RecoveryConfig:
 class Recovery:
     """Owned by the node; everything happens inside `run`."""
 
-    def __init__(self, store: Store, host: ActorHost, env: Env, config: RecoveryConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        host: ActorHost,
+        env: Env,
+        config: RecoveryConfig,
+        is_at_hand: Callable[[ActorRef], bool] = lambda ref: False,
+    ) -> None:
+        """`is_at_hand` says of an actor's unfinished work that this node is at it."""
         self._store = store
         self._host = host
         self._env = env
         self._config = config
+        self._is_at_hand = is_at_hand
+        self._scans = 0
         self._waiting = 0
         self._fewer_waiting = asyncio.Event()
         self.woken = 0
@@ -46,6 +58,7 @@ class Recovery:
         """
         looked_at_stalled = False
         while True:
+            self._scans += 1
             if not looked_at_stalled:
                 looked_at_stalled = await self._sweep(self._store.scan_stalled, self._wake)
             await self._sweep(self._store.scan_work, self._wake)
@@ -83,8 +96,13 @@ class Recovery:
         return True
 
     def _wake(self, ref: ActorRef) -> None:
-        """Activate an actor with unfinished work; a live one is at it already."""
-        if not self._host.is_live(ref):
+        """Activate an actor with unfinished work; a live one is at it already.
+
+        One whose work goes on without it is left alone: there may be far more of them than are kept
+        in memory, and each scan would load them all. Only now and then nobody's word is taken.
+        """
+        is_thorough = self._scans % self._config.thorough_every == 0
+        if not self._host.is_live(ref) and (is_thorough or not self._is_at_hand(ref)):
             self._call(ref)
 
     def _wake_for_inbox(self, ref: ActorRef) -> None:

@@ -127,7 +127,6 @@ class Engine:
         self.host = ActorHost(parts, lambda actor_id: self.router.owned(actor_id), config.host)
         self.router = Router(self.host, joined.fence, env)
         self.router.adopt(joined.table)
-        self.recovery = Recovery(store, self.host, env, config.recovery)
         self.watchers = Watchers()
         surroundings = Surroundings(self._registry, env, self.keys, config.workflows, env.log)
         self.host.register(WORKFLOW, WorkflowActorType(surroundings))
@@ -135,6 +134,7 @@ class Engine:
             self._registry, env, self.router.call, seams.executor, config.activities
         )
         self.router.serve(ACTIVITY, self.activities)
+        self.recovery = Recovery(store, self.host, env, config.recovery, self.activities.works_for)
         self.host.connect(self.router, self.watchers.announce)
         self.service = WorkflowService(self.router, store, self.watchers, env)
         self._has_joined = True

@@ -55,10 +55,10 @@ class Standstill:
             self._begin()
             return Verdict.WELL
         self.seconds += interval
-        if self.seconds > self._interrupt_at:
+        if self.seconds >= self._interrupt_at:
             self._interrupt_at += self._config.interrupt_seconds  # Code may swallow the first.
             return Verdict.INTERRUPT
-        if self.seconds > self._config.warn_seconds and not self._has_warned:
+        if self.seconds >= self._config.warn_seconds and not self._has_warned:
             self._has_warned = True
             return Verdict.WARN
         return Verdict.WELL

@@ -47,7 +47,10 @@ class Settings:
             return None
         try:
             token = self.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            problem = f"cannot read {self.token_file}: {error.strerror}"
+            raise click.UsageError(f"--api-token-file: {problem}") from error
+        except ValueError as error:
             raise click.UsageError(f"--api-token-file: {error}") from error
         if not token:
             raise click.UsageError(f"--api-token-file: {self.token_file} is empty")

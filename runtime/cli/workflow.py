@@ -77,7 +77,7 @@ def run(
 @_timeout_option
 @node_options
 def wait(instance_id: str, timeout: float | None) -> None:
-    """Follow the instance ID to its end and print its result, as `run --wait` does."""
+    """Follow an instance to its end and print its result."""
     from perdure.runtime.cli.following import follow
 
     with settings().client() as client:
@@ -88,7 +88,7 @@ def wait(instance_id: str, timeout: float | None) -> None:
 @click.argument("instance_id", metavar="ID")
 @node_options
 def get(instance_id: str) -> None:
-    """Show the instance ID."""
+    """Show one instance."""
     from perdure.runtime.cli.output import print_json, print_state, state_document
 
     with settings().client() as client:
@@ -149,7 +149,7 @@ def list_command(
 @click.argument("instance_id", metavar="ID")
 @node_options
 def history(instance_id: str) -> None:
-    """Show the events of the current run of the instance ID, in order."""
+    """Show the events of an instance's current run, in order."""
     from perdure.runtime.cli import listing
 
     with settings().client() as client:
@@ -162,7 +162,7 @@ def history(instance_id: str) -> None:
 @payload_options("data", "the event's data")
 @node_options
 def raise_event(instance_id: str, event_name: str, data: str | None, data_file: str | None) -> None:
-    """Send EVENT to the instance ID; it is kept until the workflow waits for it."""
+    """Send an event, which is kept until the workflow waits for it."""
     body = payload(data, data_file, "data")
     with settings().client() as client:
         client.raise_workflow_event(instance_id, event_name, data=body)
@@ -173,7 +173,7 @@ def raise_event(instance_id: str, event_name: str, data: str | None, data_file: 
 @click.argument("instance_id", metavar="ID")
 @node_options
 def suspend(instance_id: str) -> None:
-    """Suspend the instance ID: it takes no further step until it is resumed."""
+    """Let an instance take no further step until it is resumed."""
     with settings().client() as client:
         client.pause_workflow(instance_id)
     _done(instance_id, "suspended")
@@ -183,7 +183,7 @@ def suspend(instance_id: str) -> None:
 @click.argument("instance_id", metavar="ID")
 @node_options
 def resume(instance_id: str) -> None:
-    """Let the suspended instance ID go on."""
+    """Let a suspended instance go on, or a stalled one try again."""
     with settings().client() as client:
         client.resume_workflow(instance_id)
     _done(instance_id, "resumed")
@@ -194,7 +194,7 @@ def resume(instance_id: str) -> None:
 @_no_children_option
 @node_options
 def terminate(instance_id: str, no_children: bool) -> None:
-    """End the instance ID now, and its child workflows."""
+    """End an instance now, and its child workflows."""
     with settings().client() as client:
         client.terminate_workflow(instance_id, recursive=not no_children)
     _done(instance_id, "terminated")
@@ -206,7 +206,7 @@ def terminate(instance_id: str, no_children: bool) -> None:
 @click.option("--force", is_flag=True, help="Whatever its status is; activities may still run.")
 @node_options
 def purge(instance_id: str, no_children: bool, force: bool) -> None:
-    """Delete all that is stored of the finished instance ID and its child workflows."""
+    """Delete all of a finished instance and its child workflows."""
     with settings().client() as client:
         client.purge_workflow(instance_id, recursive=not no_children, force=force)
     _done(instance_id, "purged")

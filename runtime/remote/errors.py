@@ -131,6 +131,8 @@ def reason_of(error: Exception) -> str:
     cause = getattr(error, "os_error", error)
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
         return os.strerror(cause.errno).lower()
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()  # Of a name that is not found: its numbers are its own.
     if isinstance(cause, TimeoutError):
         return "it took too long"
     return str(cause) or type(cause).__name__

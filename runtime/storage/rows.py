@@ -23,7 +23,7 @@ Row: TypeAlias = tuple[Any, ...]
 _RUN = ("key", "instance_id", "slot", "name", "created_us", "execution")
 RUN_OPTIONAL = (
     "version",
-    "start_request",
+    "start_requests",
     "parent_key",
     "parent_id",
     "parent_execution",
@@ -68,7 +68,7 @@ def run_columns(row: Instance) -> tuple[Row, Shape, Sequence[Any]]:
     required = (row.key, row.instance_id, row.slot, row.name, row.created_us, row.execution)
     optional = (
         row.version,
-        row.start_request,
+        row.start_requests,
         row.parent_key,
         row.parent_id,
         row.parent_execution,
@@ -106,7 +106,7 @@ def read_row(row: Row) -> tuple[Instance, str | None]:
     run, turn = row[:_RUN_END], row[_RUN_END:_TURN_END]
     required, optional = run[: len(_RUN)], run[len(_RUN) :]
     key, instance_id, slot, name, created_us, execution = required
-    version, start_request, parent_key, parent_id, parent_execution, parent_task = optional
+    version, start_requests, parent_key, parent_id, parent_execution, parent_task = optional
     run_checksum, turn_checksum, attempts = row[_TURN_END:]
     if _crc(_pack((required, optional))) != run_checksum:
         return _damaged(row, "what it was started with")
@@ -133,7 +133,7 @@ def read_row(row: Row) -> tuple[Instance, str | None]:
         execution=execution,
         next_seq=next_seq,
         has_work=has_work == 1,
-        start_request=start_request,
+        start_requests=start_requests,
         attempts=attempts if isinstance(attempts, int) else 0,
         stalled=stalled,
     )

@@ -39,7 +39,7 @@ CREATE TABLE workflows (
     created_us       INTEGER NOT NULL,
     execution        INTEGER NOT NULL,
     version          TEXT,
-    start_request    TEXT,
+    start_requests    TEXT,
     parent_key       INTEGER,
     parent_id        TEXT,
     parent_execution INTEGER,

@@ -9,6 +9,7 @@ fault.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -93,7 +94,8 @@ class ActivityRunner:
         self._deliver = deliver
         self._executor = executor
         self._config = config
-        self._known: set[tuple[int, int, int]] = set()
+        self._known: dict[str, set[tuple[int, int, int]]] = {}
+        """What is running, waiting or not answered yet, by instance."""
         self._waiting: deque[RunActivity] = deque()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], RunActivity] = {}
@@ -105,14 +107,24 @@ class ActivityRunner:
     def receive(self, ref: ActorRef, message: object) -> None:
         """Run an activity, unless this very execution is running or waiting already."""
         assert isinstance(message, RunActivity)
-        key = (message.key, message.execution, message.task_id)
-        if key in self._known or self._draining:
+        if self._draining:
             return
-        self._known.add(key)
+        known = self._known.setdefault(message.instance_id, set())
+        key = (message.key, message.execution, message.task_id)
+        if key in known:
+            return
+        known.add(key)
         if self._group is None or len(self._tasks) >= self._config.concurrency:
             self._waiting.append(message)
         else:
             self._start(message)
+
+    def works_for(self, ref: ActorRef) -> bool:
+        """Whether an activity of this workflow instance is at hand here.
+
+        Then all are that it waits for: they were received together, or by its last activation.
+        """
+        return ref.id in self._known
 
     @property
     def running(self) -> int:
@@ -180,7 +192,10 @@ class ActivityRunner:
                 # sets the instance aside. The answer must outlive both, and so must the node.
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
-        self._known.discard((message.key, message.execution, message.task_id))
+        known = self._known[message.instance_id]
+        known.discard((message.key, message.execution, message.task_id))
+        if not known:
+            del self._known[message.instance_id]
 
     async def _outcome(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
         """Run the function; whatever it does becomes one of the two."""
@@ -188,13 +203,13 @@ class ActivityRunner:
         definition = self._registry.activity(message.name)
         if definition is None:
             return h.TaskFailed(task_id, activity_not_registered(message.name))
-        limit = None if message.timeout_ms is None else asyncio.timeout(message.timeout_ms / 1000)
+        limit = None if message.timeout_ms is None else _Limit(message.timeout_ms / 1000)
         try:
             if limit is None:
                 result = await self._call(definition, message)
             else:
-                async with limit:
-                    result = await self._call(definition, message)
+                async with limit.timeout:
+                    result = await self._call(definition, message, limit)
             text = definition.encode_output(result)
             if text is not None and len(text) > self._config.result_bytes_max:
                 raise PayloadError(
@@ -202,7 +217,7 @@ class ActivityRunner:
                     f"{self._config.result_bytes_max}; return a reference to where the data is"
                 )
         except TimeoutError as error:
-            if limit is not None and limit.expired() and message.timeout_ms is not None:
+            if limit is not None and limit.timeout.expired() and message.timeout_ms is not None:
                 return h.TaskFailed(task_id, activity_timed_out(message.name, message.timeout_ms))
             return h.TaskFailed(task_id, failure_of(error))
         except asyncio.CancelledError as error:
@@ -215,15 +230,19 @@ class ActivityRunner:
             return h.TaskFailed(task_id, failure_of(error))
         return h.TaskCompleted(task_id, text)
 
-    async def _call(self, definition: ActivityDefinition, message: RunActivity) -> Any:
+    async def _call(
+        self, definition: ActivityDefinition, message: RunActivity, limit: _Limit | None = None
+    ) -> Any:
         context = ActivityContext(message, self._env.log)
         arguments = definition.arguments(context, message.input)
         if definition.is_async:
+            if limit is not None:
+                limit.begin()
             return await definition.fn(*arguments)
         # As `asyncio.to_thread`, but in the node's own pool: its size is the node's to say.
         surroundings = contextvars.copy_context()
         result = await asyncio.get_running_loop().run_in_executor(
-            self._executor, surroundings.run, _in_thread, definition.fn, arguments
+            self._executor, surroundings.run, _in_thread, limit, definition.fn, arguments
         )
         return await result if inspect.isawaitable(result) else result
 
@@ -231,7 +250,28 @@ class ActivityRunner:
         return f"<ActivityRunner running={len(self._tasks)} waiting={len(self._waiting)}>"
 
 
-def _in_thread(fn: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+class _Limit:
+    """How long an activity may run. The wait for a free thread does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self.timeout = asyncio.timeout(None)
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self) -> None:
+        self.timeout.reschedule(self._loop.time() + self._seconds)
+
+    def begin_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._begin_late)
+
+    def _begin_late(self) -> None:
+        with contextlib.suppress(RuntimeError):  # It has ended, or was cancelled, meanwhile.
+            self.begin()
+
+
+def _in_thread(limit: _Limit | None, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    if limit is not None:
+        limit.begin_from_thread()
     try:
         return fn(*arguments)
     except StopIteration as error:

@@ -17,13 +17,16 @@ from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import encode_turn
 from perdure.runtime.workflow.execution import START_TIMER, ContinuedAsNew, Execution
 from perdure.runtime.workflow.failure import workflow_not_registered
-from perdure.runtime.workflow.records import ChangeKind, Instance, StoredWorkflow, WorkflowChange
+from perdure.runtime.workflow.records import (
+    ChangeKind,
+    Instance,
+    StoredWorkflow,
+    WorkflowChange,
+    starts_after,
+)
 from perdure.runtime.workflow.restore import Stalled, restore, run_of
 from perdure.runtime.workflow.surroundings import Surroundings
-from perdure.runtime.workflow.turn import TurnDraft
-
-GONE = object()
-"""Announced when an instance has been purged."""
+from perdure.runtime.workflow.turn import GONE, TurnDraft
 
 _SEEN_MAX = 1000
 """Request ids that a run hands on to the next one."""
@@ -169,7 +172,7 @@ class LiveInstance:
             parent_task=None if parent is None else parent.task_id,
             execution=1 if before is None else before.execution + 1,
             next_seq=0,
-            start_request=request_id,
+            start_requests=starts_after(before, request_id),
         )
         self.open_tasks = set()
         self.seen = dict.fromkeys(event.seen_requests)
@@ -228,7 +231,7 @@ class LiveInstance:
         )
         carried = (*again.carried, *execution.held_events())
         draft.clear_timers(row.execution, execution.open_timers())
-        self.open_run(event, draft, row.start_request, carried)
+        self.open_run(event, draft, None, carried)
 
     def _end(self, completed: h.ExecutionCompleted, draft: TurnDraft) -> None:
         """The instance is finished: tell its parent, and end its children if it was terminated."""
@@ -384,13 +387,6 @@ class LiveInstance:
             attempts=0,
             stalled=None,
         )
-
-    def __str__(self) -> str:
-        """Whose code runs here, for a person."""
-        if self.execution is None:
-            return "none"
-        definition = self.execution.run.definition
-        return f"{definition} at {definition.location}"
 
     def __repr__(self) -> str:
         name = "no instance" if self.row is None else f"workflow '{self.row.name}'"

@@ -34,8 +34,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The sequence number of the next history row of this run."""
     has_work: bool = False
     """Activities are in flight: recovery must look at it. Never so while it is stalled."""
-    start_request: str | None = None
-    """Request id of the start that made this run, so that a repeated start is recognised."""
+    start_requests: str | None = None
+    """Request ids of the last starts under this id, newest first, one a line.
+
+    More than one, because a start whose commit was in doubt may be told again after the run that it
+    opened has ended and another start has opened the next one.
+    """
     attempts: int = 0
     """Unclean deaths of its node since its last committed turn."""
     stalled: str | None = None
@@ -50,6 +54,17 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         assert self.parent_execution is not None
         assert self.parent_task is not None
         return Parent(self.parent_key, self.parent_id, self.parent_execution, self.parent_task)
+
+
+STARTS_MAX = 8
+"""Starts under one id that are recognised when they are told again."""
+
+
+def starts_after(before: Instance | None, request_id: str | None) -> str | None:
+    """`start_requests` of the next run; continue-as-new opens one without a request."""
+    known = [] if before is None else (before.start_requests or "").split("\n")
+    added = [] if request_id is None else [request_id]
+    return "\n".join([*added, *filter(None, known)][:STARTS_MAX]) or None
 
 
 class ChangeKind(IntEnum):

@@ -130,7 +130,9 @@ class WorkflowService:
         return derived_uuid(name, idempotency_key)
 
     def _request_id(self, idempotency_key: str | None) -> str:
-        return self._env.new_id() if idempotency_key is None else f"key:{idempotency_key}"
+        if idempotency_key is None:
+            return self._env.new_id()
+        return f"key:{idempotency_key}".replace("\n", " ")  # Several are kept, one a line.
 
     # ---- change
 

@@ -11,6 +11,9 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.records import Instance, WorkflowChange
 
+GONE = object()
+"""Announced when an instance has been purged."""
+
 
 def timer_name(execution: int, task_id: int) -> str:
     """The name of the reminder behind a timer."""

@@ -164,7 +164,7 @@ class WorkflowActor:
     def _start(self, message: m.StartWorkflow, delivery: Delivery, draft: TurnDraft) -> None:
         row, event, instance_id = self._live.row, message.event, self._ref.id
         if row is not None:
-            if row.start_request == message.request_id:
+            if message.request_id in (row.start_requests or "").split("\n"):
                 draft.reply(delivery, instance_id)  # The same start, told again.
                 return
             if row.status.is_terminal and self._stored is None and not self._live.open_tasks:
@@ -322,7 +322,9 @@ class WorkflowActor:
             self._live.apply(fired, draft)
 
     def __str__(self) -> str:
-        return str(self._live)
+        """Whose code runs here, for a person."""
+        row = self._live.row
+        return "none" if row is None else f"workflow '{row.name}'"
 
     def __repr__(self) -> str:
         return f"<WorkflowActor of {self._live!r}>"

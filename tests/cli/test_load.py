@@ -128,6 +128,16 @@ def test_an_error_on_import_shows_the_users_frames_and_one_line(place: Path) -> 
     assert "importlib" not in text
 
 
+def test_a_function_that_is_refused_is_shown_at_its_line_and_told_once(place: Path) -> None:
+    write(place / "both.py", "import perdure\n\n@perdure.workflow\nasync def w(ctx):\n    yield\n")
+    with pytest.raises(LoadError) as caught:
+        load_app("both.py")
+    text = str(caught.value)
+    assert 'both.py", line 3' in text
+    assert "definition.py" not in text
+    assert text.count("drop the `async`") == 1
+
+
 def test_a_syntax_error_shows_the_line(place: Path) -> None:
     write(place / "broken.py", "def setup(:\n")
     with pytest.raises(LoadError, match=r"(?s)def setup\(:.*SyntaxError: invalid syntax"):

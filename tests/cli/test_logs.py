@@ -37,6 +37,20 @@ def test_a_line_stays_one_line() -> None:
     assert line("a\nb", why="c\x1b[2J") == "INFO    a\\nb why=c\\x1b[2J"
 
 
+def test_a_list_is_shown_without_pythons_brackets() -> None:
+    assert line("cancelled", activities=["pack for o1"]) == (
+        'INFO    cancelled activities="pack for o1"'
+    )
+
+
+def test_a_warning_of_python_and_its_source_stand_on_one_line() -> None:
+    said = "app.py:3: RuntimeWarning: coroutine 'sleep' was never awaited\n  asyncio.sleep(1)\n"
+    assert line(said, name="py.warnings") == (
+        "INFO    py.warnings: app.py:3: RuntimeWarning: coroutine 'sleep' was never awaited: "
+        "asyncio.sleep(1)"
+    )
+
+
 @pytest.mark.parametrize("is_replaying", [False, True])
 def test_what_a_workflow_logs_is_not_said_again_at_a_replay(is_replaying: bool) -> None:
     said: list[bool] = []

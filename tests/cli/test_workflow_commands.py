@@ -154,6 +154,12 @@ def test_a_wait_that_is_over_has_exit_code_6_and_says_how_to_go_on(
     assert "perdure workflow wait o1" in result.stderr
 
 
+def test_a_stalled_instance_does_not_go_on_by_itself(node: Scripted, perdure: Perdure) -> None:
+    node.answers(200, instance("STALLED"))
+    result = perdure("workflow", "wait", "o1", "--timeout", "0.000001")
+    assert "It goes on once its code fits again" in result.stderr
+
+
 def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(
     node: Scripted, perdure: Perdure, monkeypatch: pytest.MonkeyPatch
 ) -> None:

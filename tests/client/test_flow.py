@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from perdure.runtime.remote.errors import (
     NodeBusy,
     NodeUnavailable,
     WorkflowNotFound,
+    reason_of,
 )
 from perdure.runtime.remote.flow import Broken, Conversation, Flow, Outcome, Send
 
@@ -42,6 +44,11 @@ def ok(fields: object, **headers: str) -> Answer:
 def error(status: int, code: str = "ERROR", message: str = "no", **headers: str) -> Answer:
     body = json.dumps({"errorCode": code, "message": message}).encode()
     return Answer(status, headers, body)
+
+
+def test_a_host_that_is_not_found_is_told_without_numbers() -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert reason_of(unknown) == "name or service not known"
 
 
 def state(status: str) -> Answer:

@@ -30,7 +30,7 @@ async def test_a_created_instance_is_loaded_as_it_was_written(member: Member) ->
         parent_execution=2,
         parent_task=9,
         has_work=True,
-        start_request="r1",
+        start_requests="r1",
         attempts=2,
     )
     await member.written(member.create(row, b"first"))
@@ -205,7 +205,7 @@ async def test_reminders_are_set_moved_and_cleared(member: Member) -> None:
 
 
 async def test_a_new_run_drops_the_history_and_reminders_of_the_last(member: Member) -> None:
-    row = instance(1, "o1", start_request="r1", version="v1")
+    row = instance(1, "o1", start_requests="r1", version="v1")
     await member.written(member.create(row, b"old", reminders_set=[("old", 1)]))
     row = changed(
         row,
@@ -213,7 +213,7 @@ async def test_a_new_run_drops_the_history_and_reminders_of_the_last(member: Mem
         next_seq=1,
         name="renamed",
         version=None,
-        start_request="r2",
+        start_requests="r2",
         created_us=BORN_US + 77,
         parent_key=4,
         parent_id="p",

@@ -95,7 +95,7 @@ async def test_a_living_node_under_the_same_id_is_refused(engine: Engine, member
 
 
 async def test_a_living_node_keeps_its_database(engine: Engine, member: Member) -> None:
-    with pytest.raises(ClusterOccupied, match=r"node .n1.*process 100 at 127"):
+    with pytest.raises(ClusterOccupied, match=r"node .n1.*process 100 .127"):
         await engine.store().join(identity("n2", "second"), SLOTS, alive)
     assert await member.store.read_table() == member.joined.table
     await member.written(member.create(instance(1, "o1")))

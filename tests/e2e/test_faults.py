@@ -157,7 +157,8 @@ def test_code_that_blocks_the_loop_is_named(
     served.signal(signal.SIGTERM)
     _, said = served.ended()
     assert "the event loop is blocked" in said
-    assert "blocks" in said
+    assert "code=\"workflow 'blocks'\"" in said
+    assert "<" not in said
     assert "app.py" in said
 
 

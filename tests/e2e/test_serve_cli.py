@@ -262,3 +262,14 @@ def test_the_token_of_the_environment_guards_node_and_client(perdure: Perdure, a
     refused = perdure.on(node)("list")
     assert refused.returncode == 4
     assert "PERDURE_API_TOKEN" in refused.stderr
+
+
+def test_an_app_that_interrupts_its_node_is_named(perdure: Perdure) -> None:
+    (perdure.place / "rude.py").write_text(
+        "import perdure\n\n@perdure.workflow\nasync def rude(ctx):\n    raise KeyboardInterrupt\n"
+    )
+    node = perdure.serve("rude.py")
+    perdure.on(node)("run", "rude")
+    code, said = node.ended()
+    assert code == 130
+    assert said == "perdure: stopped at once by a KeyboardInterrupt at rude.py:5\n"

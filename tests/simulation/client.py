@@ -41,6 +41,8 @@ class Client:
         self.slowness = 1.0
         self.echoes = 0.0
         """How often a request with an idempotency key arrives twice."""
+        self.meets_outdated = False
+        """A process that was superseded may refuse by what it knew, until it learns of its end."""
         self._machine = machine
         self._shadow = shadow
         self._requests = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
@@ -183,7 +184,8 @@ def runs_known_activities() -> Patch:
     receive = ActivityRunner.receive
 
     def eager(self: ActivityRunner, ref: Any, message: m.RunActivity) -> None:
-        self._known.discard((message.key, message.execution, message.task_id))
+        self._known = defaultdict(set, self._known)  # The first to end forgets all of them.
+        self._known[message.instance_id].clear()
         receive(self, ref, message)
 
     return mock.patch.object(ActivityRunner, "receive", eager)

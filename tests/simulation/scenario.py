@@ -196,6 +196,7 @@ class Scenario:
             self._at_times(rng.randint(1, 3), lambda: machine.freeze(seconds))
         if "usurp" in self.faults:
             self._at_times(rng.randint(1, 2), machine.usurp)
+            self.client.meets_outdated = True
         if "clock" in self.faults:
             self._at_times(rng.randint(1, 3), self._set_clock)
         if "net" in self.faults:

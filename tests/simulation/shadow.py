@@ -57,7 +57,7 @@ class Life:
     instance_id: str
     status: h.Status = h.Status.PENDING
     execution: int = 0
-    start_request: str | None = None
+    newest_start: str | None = None
     runs: dict[int, Run] = field(default_factory=dict)
     reminders: dict[str, int] = field(default_factory=dict)
     requests: set[str] = field(default_factory=set)
@@ -187,11 +187,12 @@ class Shadow:
             raise self._violated(
                 f"I7: '{instance_id}' has_work={has_work}, open activities {run.open_tasks()}"
             )
-        if request != life.start_request:
-            if request in life.requests:
-                raise self._violated(f"I1: start {request} of '{instance_id}' opened two runs")
-            life.start_request = request
-            life.requests.add(request)
+        newest = request.split("\n")[0]
+        if newest != life.newest_start:
+            if newest in life.requests:
+                raise self._violated(f"I1: start {newest} of '{instance_id}' opened two runs")
+            life.newest_start = newest
+            life.requests.add(newest)
 
     def _reason(self, life: Life) -> str:
         return f"run {life.execution} after {len(life.run.turns)} turns"

@@ -97,6 +97,9 @@ class Story:
             except ChildNotFinished:
                 pass  # Of the life before; it will finish.
             except (InstanceExists, InstanceStalled):
+                if self.client.meets_outdated and options.get("idempotency_key"):
+                    await asyncio.sleep(0.5)
+                    continue
                 if not attempts:
                     raise self._wrong("I1: it was finished, and a new start is refused") from None
                 if not options.get("idempotency_key"):

@@ -79,7 +79,7 @@ class FakeWorkflows:
         instance_id = instance_id or f"00000000-0000-4000-8000-{self.keys:012}"
         found = self.views.get(instance_id)
         if found is not None:
-            if found.row.start_request == idempotency_key is not None:
+            if found.row.start_requests == idempotency_key is not None:
                 return instance_id
             if found.row.status is Status.STALLED:
                 raise InstanceStalled(instance_id, "why")
@@ -87,7 +87,7 @@ class FakeWorkflows:
                 raise InstanceExists(instance_id)
         status = Status.RUNNING if start_at_us is None else Status.PENDING
         row = self.new_row(instance_id, status, name)
-        self.put(msgspec.structs.replace(row, start_request=idempotency_key), input)
+        self.put(msgspec.structs.replace(row, start_requests=idempotency_key), input)
         return instance_id
 
     async def get(self, instance_id: str) -> FakeView:

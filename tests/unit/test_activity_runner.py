@@ -10,7 +10,7 @@ import perdure
 from perdure.actors.errors import MailboxFull
 from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow.activity_actor import ActivityConfig, ActivityRunner
-from perdure.runtime.workflow.messages import ACTIVITY, Completion, RunActivity
+from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
 from perdure.runtime.workflow.registry import Registry
 from tests.support.virtual_time import virtually
 from tests.unit.actors.given import FakeEnv, running
@@ -45,6 +45,22 @@ def _runner(workflow: Workflow) -> ActivityRunner:
 @perdure.workflow(name="unused")
 async def _unused(ctx: perdure.WorkflowContext) -> None:
     pass
+
+
+@virtually
+async def test_an_instance_s_work_is_at_hand_until_its_last_answer_is_taken() -> None:
+    workflow = Workflow(MailboxFull("busy"))
+    runner = _runner(workflow)
+    runner.receive(TARGET, RunActivity("i", 1, 1, 1, "quick", None, "x"))
+    runner.receive(TARGET, RunActivity("i", 1, 1, 2, "quick", None, "x"))
+    async with running(runner.run()):
+        await asyncio.sleep(0.001)
+        assert len(workflow.taken) == 1
+        assert runner.works_for(ActorRef(WORKFLOW, "i"))
+        assert not runner.works_for(ActorRef(WORKFLOW, "other"))
+        await asyncio.sleep(1)
+        assert len(workflow.taken) == 2
+        assert not runner.works_for(ActorRef(WORKFLOW, "i"))
 
 
 @pytest.mark.parametrize("error", [MailboxFull("busy"), ZeroDivisionError("a turn of ours")])

@@ -143,6 +143,16 @@ def test_no_value_is_no_payload_whatever_the_hint(hint: Any) -> None:
     assert payload.decode("null", hint) is None
 
 
+@pytest.mark.parametrize("hint", [Any, None, int | None, object])
+def test_a_hint_may_allow_for_no_value(hint: Any) -> None:
+    assert payload.takes_none(hint)
+
+
+@pytest.mark.parametrize("hint", [int, str, list[int], datetime, uuid.UUID])
+def test_a_hint_may_ask_for_a_value(hint: Any) -> None:
+    assert not payload.takes_none(hint)
+
+
 def test_a_typed_value_without_a_hint_is_plain_json() -> None:
     text = payload.encode(Order([Item("a")]))
     assert payload.decode(text) == {

@@ -269,9 +269,14 @@ def test_arguments_are_decoded_or_the_default() -> None:
     definition = Registry().add_workflow(fn)
     assert definition.arguments("CTX", "5") == ("CTX", 5)
     assert definition.arguments("CTX", None) == ("CTX", 3)
-    assert Registry().add_workflow(proceed).arguments("CTX", None) == ("CTX", None)
     with pytest.raises(PayloadError, match="input of workflow 'fn' does not fit int"):
         definition.arguments("CTX", '"x"')
+
+
+@pytest.mark.parametrize("text", [None, "", "null"])
+def test_an_input_that_is_needed_and_not_there_is_named(text: str | None) -> None:
+    with pytest.raises(PayloadError, match="workflow 'proceed' was called without input"):
+        Registry().add_workflow(proceed).arguments("CTX", text)
 
 
 def test_outputs_are_coded_by_the_hint_of_the_result() -> None:

@@ -50,7 +50,8 @@ async def test_time_uuids_and_random_numbers_are_the_same_in_every_replay(world:
     seen = await instance.result()
     await world.check_replays()
     assert all(run == seen[: len(run)] for run in runs)
-    assert len(runs) >= (2 if world.mode == "live" else 3)
+    # A restart may come too late to fall between two steps; an eviction never does.
+    assert len(runs) >= (3 if world.mode == "evict" else 2)
     uuids = seen[1::3]
     assert len({UUID(each) for each in uuids}) == 4
 

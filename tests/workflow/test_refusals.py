@@ -85,6 +85,22 @@ async def test_a_generator_that_yields_something_else_is_told_what_to_yield(worl
     )
 
 
+async def test_a_coroutine_in_a_generator_is_told_what_it_is_for(world: World) -> None:
+    def order(ctx: WorkflowContext) -> Generator[Any, Any, Any]:
+        yield asyncio.sleep(1)
+
+    failure = await _failure(world, order)
+    assert "coroutines are for `async def` workflows" in failure.message
+
+
+async def test_a_list_in_a_generator_is_told_of_when_all(world: World) -> None:
+    def order(ctx: WorkflowContext) -> Generator[Any, Any, Any]:
+        yield [ctx.create_timer(timedelta(seconds=1))]
+
+    failure = await _failure(world, order)
+    assert "yield perdure.when_all([…])" in failure.message
+
+
 async def test_an_endless_turn_fails_its_instance_only(live: World) -> None:
     async def order(ctx: WorkflowContext) -> None:
         while True:

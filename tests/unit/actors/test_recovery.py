@@ -60,6 +60,34 @@ async def test_an_actor_that_is_live_is_at_its_work_already(
 
 
 @virtually
+async def test_an_actor_whose_work_is_at_hand_is_left_in_peace_but_for_its_inbox(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    store.pages = {"work": [([ref("a"), ref("b")], -1)], "inbox": [([ref("b")], -1)]}
+    async with hosting(store, env) as hosted:
+        recovery = Recovery(store, hosted.host, env, RecoveryConfig(), lambda found: True)
+        async with running(recovery.run()):
+            await settled()
+        assert hosted.toys.bodies("a") == []
+        assert hosted.toys.bodies("b") == [WAKE]
+
+
+@virtually
+async def test_now_and_then_nobody_s_word_is_taken_that_work_is_at_hand(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    store.pages = {"work": [([ref("a")], -1) for _ in range(4)]}
+    config = RecoveryConfig(scan_seconds=10.0, thorough_every=3)
+    async with hosting(store, env) as hosted:
+        recovery = Recovery(store, hosted.host, env, config, lambda found: True)
+        async with running(recovery.run()):
+            await asyncio.sleep(15)
+            assert hosted.toys.bodies("a") == []
+            await asyncio.sleep(20)
+            assert hosted.toys.bodies("a") == [WAKE]
+
+
+@virtually
 async def test_an_idle_actor_with_an_unread_inbox_is_loaded_afresh(
     store: ScriptedStore, env: FakeEnv
 ) -> None:

@@ -50,8 +50,7 @@ async def test_time_uuids_and_random_numbers_are_the_same_in_every_replay(world:
     seen = await instance.result()
     await world.check_replays()
     assert all(run == seen[: len(run)] for run in runs)
-    # A restart may come too late to fall between two steps; an eviction never does.
-    assert len(runs) >= (3 if world.mode == "evict" else 2)
+    assert len(runs) >= 2
     uuids = seen[1::3]
     assert len({UUID(each) for each in uuids}) == 4
 
@@ -153,7 +152,8 @@ async def test_a_workflow_knows_whether_it_is_replayed(steady: World) -> None:
     async def order(ctx: WorkflowContext) -> None:
         for _ in range(3):
             seen.append(ctx.is_replaying)
-            await ctx.create_timer(MS)
+            # Long enough to be evicted in between: what has a message waiting stays.
+            await ctx.create_timer(50 * MS)
 
     await steady.serve(order)
     await (await steady.start("order")).result()

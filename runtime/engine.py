@@ -94,8 +94,10 @@ class Engine:
                 for worker in workers:
                     worker.cancel()
                 await committing
-        except* PerdureError as group_error:
-            raise _first(group_error) from None
+        except BaseExceptionGroup as group_error:
+            # Not `except*`: what is raised in it comes out wrapped in a group again.
+            ours = group_error.subgroup(PerdureError)
+            raise group_error if ours is None else _first(ours) from None
         finally:
             self.service.close()
             self.host.close()

@@ -273,3 +273,17 @@ def test_an_app_that_interrupts_its_node_is_named(perdure: Perdure) -> None:
     code, said = node.ended()
     assert code == 130
     assert said == "perdure: stopped at once by a KeyboardInterrupt at rude.py:5\n"
+
+
+def test_a_node_that_is_full_says_so(perdure: Perdure, app: str) -> None:
+    perdure.environment["PERDURE_CONNECTIONS_MAX"] = "1"
+    node = perdure.serve(app)
+    address = ("127.0.0.1", int(node.url.rpartition(":")[2]))
+    with socket.create_connection(address, PATIENCE_SECONDS) as first:
+        first.sendall(b"GET /v1.0/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert first.recv(1000).startswith(b"HTTP/1.1 204 ")
+        second = socket.create_connection(address, PATIENCE_SECONDS)
+        with second, second.makefile("rb") as answer:
+            said = answer.read()
+    assert said.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"ERR_TOO_MANY_CONNECTIONS" in said

@@ -146,7 +146,9 @@ async def run_async(ctx: WorkflowContext, step: Program) -> Any:
                 tasks = [group.create_task(run_async(ctx, each)) for each in steps]
             return [task.result() for task in tasks]
         case ["break", value, *steps]:
-            return await _broken_group(ctx, value, steps)
+            # In a task of its own: up to CPython 3.11.4 a task whose group was broken counts as
+            # being cancelled ever after, and its next `asyncio.timeout` ends it.
+            return await asyncio.ensure_future(_broken_group(ctx, value, steps))
         case ["race", milliseconds, inner]:
             try:
                 async with asyncio.timeout(milliseconds / 1000):

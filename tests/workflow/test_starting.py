@@ -165,7 +165,7 @@ async def test_a_delayed_instance_begins_at_its_time_and_not_before(world: World
         return int(ctx.current_utc_datetime.timestamp() * 1e6)
 
     await world.serve(when)
-    start_at_us = world.now_us() + 150_000
+    start_at_us = world.now_us() + 1_000_000
     instance = await world.start("when", start_at_us=start_at_us)
     assert await instance.status() is h.Status.PENDING
     assert await instance.result() >= start_at_us

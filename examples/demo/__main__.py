@@ -118,7 +118,7 @@ def main() -> int:
             began = time.monotonic()
             try:
                 asyncio.run(Demo(node, cases, Progress()).run())
-            except BaseException:
+            except Exception:
                 print(node.log_tail(), file=sys.stderr)
                 raise
             elapsed = time.monotonic() - began

@@ -28,10 +28,6 @@ class Loader:
         self._wanted.append((ref, loaded))
         self._ready.set()
 
-    @property
-    def backlog(self) -> int:
-        return len(self._wanted)
-
     async def run(self) -> None:
         """Serve loads until cancelled. Raises `StoreDamaged`."""
         while True:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.failure import activity_failed, child_failed
 from perdure.runtime.workflow.retry import RetryPolicy, next_delay_us
-from perdure.runtime.workflow.task import Task
+from perdure.runtime.workflow.task import Task, settle
 
 
 class Asking(Protocol):
@@ -78,14 +77,6 @@ class _Tries:
         self._asking.start_retry(now_us + delay_us, origin, ask)
         return True
 
-    def _succeed(self, text: str | None, what: str) -> None:
-        try:
-            value = payload.decode(text, self._result_hint, what)
-        except payload.PayloadError as error:
-            self.task.set_exception(error)
-        else:
-            self.task.set_result(value)
-
 
 class ActivityCall(_Tries):
     """One call of an activity, over all its tries."""
@@ -125,7 +116,7 @@ class ActivityCall(_Tries):
         if self.task.done():
             return
         if isinstance(event, h.TaskCompleted):
-            self._succeed(event.result, f"result of '{self._name}'")
+            settle(self.task, event.result, self._result_hint, f"result of '{self._name}'")
             return
         origin = f"activityRetry:{self._execution_id}"
         if not self._is_to_be_repeated(event.failure, origin, self.ask):
@@ -175,7 +166,7 @@ class ChildCall(_Tries):
         if self.task.done():
             return
         if isinstance(event, h.ChildWorkflowInstanceCompleted):
-            self._succeed(event.result, f"result of '{self._name}'")
+            settle(self.task, event.result, self._result_hint, f"result of '{self._name}'")
             return
         origin = f"childWorkflowRetry:{self._first_id}"
         if not self._is_to_be_repeated(event.failure, origin, self.ask):

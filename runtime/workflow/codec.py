@@ -40,7 +40,6 @@ _CODES: dict[int, type[h.Value]] = {
 
 _CODE_OF = {kind: code for code, kind in _CODES.items()}
 _astuple = msgspec.structs.astuple
-_pack = msgpack.Packer(autoreset=True).pack
 
 
 class CorruptHistory(Fault):

@@ -10,9 +10,8 @@ from collections import deque
 from operator import itemgetter
 from typing import Any
 
-from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.history import EventRaised
-from perdure.runtime.workflow.task import Task
+from perdure.runtime.workflow.task import Task, settle
 
 
 class ExternalEvents:
@@ -57,9 +56,4 @@ class ExternalEvents:
 
 
 def _give(task: Task[Any], event: EventRaised, hint: Any) -> None:
-    try:
-        value = payload.decode(event.data, hint, f"data of event '{event.name}'")
-    except payload.PayloadError as error:
-        task.set_exception(error)
-    else:
-        task.set_result(value)
+    settle(task, event.data, hint, f"data of event '{event.name}'")

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from perdure.runtime.workflow import payload
+
 T = TypeVar("T")
 
 
@@ -47,6 +49,16 @@ class Task(asyncio.Future[T]):
         if error is None:
             raise ValueError("the task has not failed")
         return error
+
+
+def settle(task: Task[Any], text: str | None, hint: Any, what: str) -> None:
+    """Complete `task` with the value of JSON `text`, or with the error that it does not fit."""
+    try:
+        value = payload.decode(text, hint, what)
+    except payload.PayloadError as error:
+        task.set_exception(error)
+    else:
+        task.set_result(value)
 
 
 def when_all(tasks: Iterable[asyncio.Future[Any]]) -> Task[list[Any]]:

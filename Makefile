@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 SEEDS ?= 200
 FIRST ?= 1
+ROUNDS ?= 50
+SEED ?= 1
 
 # Nothing of the user's own Python may leak into the results.
 export PYTHONNOUSERSITE := 1
@@ -23,7 +25,7 @@ help:  ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: $(VENV)/.run  ## 200 orders over HTTP, a kill -9 half way, and a check of every result.
+demo: $(VENV)/.run  ## 200 orders on three nodes, a kill -9, a drain, and a check of every result.
 	@$(BIN)/python -m examples.demo
 
 .PHONY: test
@@ -38,7 +40,11 @@ lint: $(VENV)/.dev  ## Format, lint and types only.
 
 .PHONY: simulate
 simulate: $(VENV)/.dev  ## Simulated clusters: make simulate SEEDS=1000 FIRST=1
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
+
+.PHONY: chaos
+chaos: $(VENV)/.dev  ## Real clusters, killed, frozen, drained: make chaos ROUNDS=50 SEED=1
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## The figures of the budget, measured on this machine.

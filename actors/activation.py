@@ -30,10 +30,14 @@ class Activation:
 
     __slots__ = (
         "actor",
+        "consumed_meanwhile",
         "epoch",
+        "gated_as",
         "in_turn",
-        "is_retained",
+        "is_leaving",
         "last_used",
+        "look",
+        "look_again",
         "mailbox",
         "ref",
         "slot",
@@ -50,12 +54,20 @@ class Activation:
         self.in_turn: list[Delivery] = []
         """The messages of the turn under way, to be taken again if it cannot be committed."""
         self.last_used = 0.0
-        self.is_retained = False
+        self.is_leaving = False
+        """The turn that is being committed is its last one here."""
+        self.gated_as: str | None = None
+        """The name under which its turn was counted at the gate."""
+        self.look = False
+        """Its inbox is being read while it is live."""
+        self.look_again = False
+        self.consumed_meanwhile: set[str] = set()
+        """Inbox rows that its turns have consumed since that read began."""
 
     @property
     def may_go(self) -> bool:
         """Whether nothing is lost if it is dropped now and loaded when it is needed."""
-        return self.state is ActivationState.IDLE and not self.is_retained
+        return self.state is ActivationState.IDLE
 
     def __repr__(self) -> str:
         return f"<Activation {self.ref} {self.state.name} waiting={len(self.mailbox)}>"

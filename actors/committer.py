@@ -32,6 +32,8 @@ class CommitterConfig:
     batch_bytes: int = 4 << 20
     heartbeat_seconds: float = 1.0
     """An idle node commits an empty batch this often: the fence is the heartbeat."""
+    self_stop_seconds: float = 3.0
+    """Without a heartbeat for so long, a node takes no turns: others may take it for dead."""
 
 
 class Committer:
@@ -51,7 +53,9 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
-        self._last_success = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._last_success = self._loop.time()
+        self._waiting: list[Callable[[], None]] = []
         self.degraded: StoreUnavailable | None = None
         """Why nothing can be written at present; None when all is well."""
         self.commits = 0
@@ -71,7 +75,27 @@ class Committer:
     @property
     def lease_age(self) -> float:
         """Seconds since the beginning of the last transaction that succeeded."""
-        return asyncio.get_running_loop().time() - self._last_success
+        return self._loop.time() - self._last_success
+
+    @property
+    def last_success(self) -> float:
+        """When the last transaction that succeeded began, by the loop's clock."""
+        return self._last_success
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this node may act: nobody can have taken it for dead yet.
+
+        Also if the database cannot be written at all: then nobody else can take over either.
+        """
+        return (
+            self._loop.time() - self._last_success < self._config.self_stop_seconds
+            or self.degraded is not None
+        )
+
+    def when_current(self, callback: Callable[[], None]) -> None:
+        """Call back, once, when the next transaction has succeeded, or the store is degraded."""
+        self._waiting.append(callback)
 
     async def drained(self) -> None:
         """Wait until nothing is pending or being written."""
@@ -84,7 +108,6 @@ class Committer:
 
     async def run(self) -> None:
         """Write batches until closed. Raises `NodeFenced` or `StoreDamaged`."""
-        self._last_success = asyncio.get_running_loop().time()
         while True:
             if not self._pending:
                 self._idle.set()
@@ -92,7 +115,9 @@ class Committer:
                     return
                 self._ready.clear()
                 try:
-                    async with asyncio.timeout(self._config.heartbeat_seconds):
+                    # After one that took too long, the next heartbeat must not wait.
+                    pause = self._config.heartbeat_seconds if self.is_current else 0
+                    async with asyncio.timeout(pause):
                         await self._ready.wait()
                 except TimeoutError:
                     pass
@@ -118,7 +143,7 @@ class Committer:
         return batch
 
     async def _write(self, batch: Sequence[tuple[UnitOfWork, Done]]) -> None:
-        began = asyncio.get_running_loop().time()
+        began = self._loop.time()
         try:
             outcomes = await self._store.commit(self._fence, [unit for unit, _ in batch])
         except StoreUnavailable as error:
@@ -136,6 +161,12 @@ class Committer:
             )
             self.degraded = None
         self._settle(batch, outcomes)
+        self._tell_current()
+
+    def _tell_current(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()
 
     async def _degrade(
         self, batch: Sequence[tuple[UnitOfWork, Done]], error: StoreUnavailable
@@ -150,6 +181,7 @@ class Committer:
         waiting = [*batch, *self._pending]
         self._pending.clear()
         self._settle(waiting, [error] * len(waiting))
+        self._tell_current()  # What waits for it is refused too, and not kept until all is well.
         await asyncio.sleep(0 if self._closing else 0.5)
 
     def _settle(
@@ -159,7 +191,8 @@ class Committer:
             done(outcome)
 
     def _fail_all(self, batch: Sequence[tuple[UnitOfWork, Done]], error: PerdureError) -> None:
-        stopping = NodeStopping(f"this node stops: {error}")
+        is_over = isinstance(error, NodeFenced)
+        stopping = error if is_over else NodeStopping(f"this node stops: {error}")
         waiting = [*batch, *self._pending]
         self._pending.clear()
         self._idle.set()

@@ -54,7 +54,7 @@ class NodeStopping(Retryable):
 
 
 class NotOwner(Retryable):
-    """The actor's slot belongs to another node."""
+    """The actor's slot belongs to another node, or is on its way to one."""
 
     retry_after = 0.1
 

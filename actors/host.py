@@ -1,16 +1,14 @@
-"""The activations of one node, and the turns that they take. An owner module.
+"""The activations of one node: who is in memory, and how messages get to them. An owner module.
 
-`deliver` puts a message into a mailbox; everything after it happens here: load, turn, commit, act.
-Turns are synchronous, so one pump runs them one after the other and thousands of activations need
-no task of their own. INVARIANT: an activation has at most one turn between decide and commit;
-nothing that a turn decided is seen by anyone before its commit succeeded.
+`deliver` puts a message into a mailbox, activating its actor if need be; `Turns` does the rest.
+A slot that goes to another node is left by `move_out`: its activations end here before their
+successors can begin there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from perdure.actors.activation import Activation, ActivationState
@@ -21,26 +19,21 @@ from perdure.actors.errors import (
     MailboxFull,
     NodeStopping,
     NotOwner,
+    Retryable,
 )
+from perdure.actors.gate import Gate
 from perdure.actors.identity import ActorRef
 from perdure.actors.live_actors import LiveActors
 from perdure.actors.loader import Loader
 from perdure.actors.mailbox import Mailbox
 from perdure.actors.messages import Delivery, Quarantine
-from perdure.actors.ports import ActorType, Env, Outbound, Snapshot
+from perdure.actors.ports import ActorType, Env, InboxRow, Outbound, Snapshot
 from perdure.actors.redelivery import after_failure
 from perdure.actors.reminders import Reminders
-from perdure.actors.unit_of_work import Decision
+from perdure.actors.turns import Observer, TurnConfig, TurnParts, Turns
 
 OwnedSlot = Callable[[str], tuple[int, int] | None]
 """Actor id → (slot, epoch) if this node owns the actor's slot now, else None."""
-
-Observer = Callable[[ActorRef, object], None]
-"""Told of every announcement, after the commit of the turn that made it."""
-
-_TURNS_AT_ONCE = 64
-_SECONDS_AT_ONCE = 0.02
-"""Turns, and the time for them, between two looks at the rest of the event loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,31 +57,31 @@ class HostParts:
     committer: Committer
     loader: Loader
     reminders: Reminders
+    gate: Gate
 
 
 class ActorHost:
     """Owns the activations. All methods belong to the node's event loop."""
 
     def __init__(self, parts: HostParts, owned: OwnedSlot, config: HostConfig) -> None:
-        # Asking for it costs a system call, and every turn needs it several times.
         self._loop = asyncio.get_running_loop()
-        self._env = parts.env
         self._committer = parts.committer
         self._loader = parts.loader
-        self._reminders = parts.reminders
         self._owned = owned
         self._config = config
         self._types: dict[str, ActorType] = {}
-        self._outbound: Outbound | None = None
-        self._observer: Observer | None = None
         self._actors = LiveActors(config.live_actors_max)
-        self._ready: deque[Activation] = deque()
-        self._pump_scheduled = False
+        turn_parts = TurnParts(
+            parts.env, parts.committer, parts.reminders, self._actors, parts.gate
+        )
+        limits = TurnConfig(
+            messages_max=config.turn_messages_max, block_warn_seconds=config.block_warn_seconds
+        )
+        self.turns = Turns(turn_parts, self, limits)
         self._calls = 0
-        self._in_turn: ActorRef | None = None
-        self._failed: asyncio.Future[None] | None = None
         self._stopping = False
-        self.turns = 0
+        self._leaving: set[ActorRef] = set()
+        self._has_left = asyncio.Event()
 
     # ---- wiring
 
@@ -98,8 +91,7 @@ class ActorHost:
 
     def connect(self, outbound: Outbound, observer: Observer) -> None:
         """Where turns send messages to, and who hears their announcements."""
-        self._outbound = outbound
-        self._observer = observer
+        self.turns.connect(outbound, observer)
 
     # ---- messages in
 
@@ -109,12 +101,17 @@ class ActorHost:
         If the actor `is_new` it is not looked for in the store. That saves every start of a
         workflow a read; and were it wrong, its commit would be refused and the actor loaded then.
 
-        Raises `MailboxFull`, `NodeStopping`, `NotOwner` or `ActorTypeUnknown`; then nothing was
-        queued.
+        Raises `MailboxFull`, `NodeStopping`, `NotOwner`, `ActorTypeUnknown`, or why the store
+        cannot be written; then nothing was queued.
         """
-        if delivery.reply is not None and self._calls >= self._config.calls_max:
-            raise MailboxFull(f"{self._calls} calls are waiting on this node")
+        if delivery.reply is not None:
+            if self._calls >= self._config.calls_max:
+                raise MailboxFull(f"{self._calls} calls are waiting on this node")
+            if self._committer.degraded is not None:
+                raise self._committer.degraded
         activation = self._actors.get(ref) or self._activate(ref, is_new=is_new)
+        if activation.is_leaving:
+            raise NotOwner(f"{ref} is on its way to another node")
         # Of a durable message nobody can be refused: it stands in the inbox, and to find it there
         # again would take a scan and another load.
         activation.mailbox.post(delivery, bounded=delivery.message_id is None)
@@ -122,15 +119,33 @@ class ActorHost:
             self._calls += 1
             delivery.reply.add_done_callback(self._answered)
         if activation.state is ActivationState.IDLE:
-            self._make_ready(activation)
+            self.turns.make_ready(activation)
 
     def call(
-        self, ref: ActorRef, message: object, *, is_new: bool = False
+        self, ref: ActorRef, message: object, *, is_new: bool = False, is_repeat: bool = False
     ) -> asyncio.Future[object]:
-        """Deliver a call; the future settles after the commit of the turn that takes it."""
+        """Deliver a call; the future settles after the commit of the turn that takes it.
+
+        `is_repeat`: the same call was made before and may have been carried out.
+        """
         reply: asyncio.Future[object] = self._loop.create_future()
-        self.deliver(ref, Delivery(message, reply), is_new=is_new)
+        delivery = Delivery(message, reply)
+        delivery.attempts = int(is_repeat)
+        self.deliver(ref, delivery, is_new=is_new)
         return reply
+
+    def look(self, ref: ActorRef) -> None:
+        """There may be new messages in an actor's inbox: have them read and taken.
+
+        Raises what `deliver` raises.
+        """
+        activation = self._actors.get(ref)
+        if activation is None:
+            self._activate(ref)
+        elif activation.look or activation.state is ActivationState.LOADING:
+            activation.look_again = True
+        else:
+            self._begin_look(activation)
 
     def is_live(self, ref: ActorRef) -> bool:
         """Whether an activation of this actor is in memory."""
@@ -150,34 +165,70 @@ class ActorHost:
     def live(self) -> int:
         return len(self._actors)
 
-    @property
-    def current_turn(self) -> str:
-        """The actor whose turn runs at this moment, for a watchdog's thread; else empty."""
-        ref = self._in_turn
-        return "" if ref is None else str(ref)
-
     def stop_taking(self) -> None:
         """Activate nobody any more; what is live still takes its messages."""
         self._stopping = True
 
     async def run(self) -> None:
-        """Deactivate idle actors until cancelled; raises what broke a turn's machinery."""
-        self._failed = self._loop.create_future()
+        """Deactivate idle actors until cancelled; raises what broke the turns' machinery."""
+        broken = self.turns.broken
         while True:
-            done, _ = await asyncio.wait(
-                [self._failed], timeout=max(self._config.idle_seconds / 4, 0.1)
-            )
+            done, _ = await asyncio.wait([broken], timeout=max(self._config.idle_seconds / 4, 0.1))
             if done:
-                self._failed.result()
+                broken.result()
             self._actors.discard_unused(self._loop.time() - self._config.idle_seconds)
 
-    def close(self) -> None:
-        """Discard every activation; waiting calls are refused."""
+    def close(self, error: Retryable | None = None) -> None:
+        """Discard every activation; waiting calls are refused, with `error` if it is given."""
         self._stopping = True
         for activation in self._actors.all():
-            waiting = [*activation.in_turn, *activation.mailbox.take_all()]
-            self._actors.discard(activation)
-            self._refuse(waiting, NodeStopping("this node is shutting down"))
+            self._evict(activation, error or NodeStopping("this node is shutting down"))
+
+    # ---- slots come and go
+
+    async def vacate(self, slots: Iterable[int]) -> None:
+        """End every activation in these slots; waits for turns that are being committed.
+
+        The slots must not count as owned any more. What waits is refused (`NotOwner`) or stands in
+        the inbox: it goes to the next owner.
+        """
+        left = frozenset(slots)
+        for activation in self._actors.all():
+            if activation.slot not in left:
+                continue
+            if activation.state is ActivationState.COMMITTING:
+                activation.is_leaving = True
+                self._leaving.add(activation.ref)
+            else:
+                self.move_out(activation)
+        while self._leaving:
+            self._has_left.clear()
+            await self._has_left.wait()
+
+    def drop_strangers(self) -> None:
+        """End the activations of slots that this node owns no more, or under another epoch."""
+        for activation in self._actors.all():
+            if self._owned(activation.ref.id) == (activation.slot, activation.epoch):
+                continue
+            if activation.state is ActivationState.COMMITTING:
+                activation.is_leaving = True
+            else:
+                self.move_out(activation)
+
+    def move_out(self, activation: Activation) -> None:
+        """End an activation whose slot is another node's; callers have to look there."""
+        self._evict(activation, NotOwner(f"{activation.ref} lives on another node"))
+
+    def _evict(self, activation: Activation, error: Exception) -> None:
+        waiting = [*activation.in_turn, *activation.mailbox.take_all()]
+        self._discard(activation)
+        self._refuse(waiting, error)
+
+    def _discard(self, activation: Activation) -> None:
+        self._actors.discard(activation)
+        if activation.is_leaving:
+            self._leaving.discard(activation.ref)
+            self._has_left.set()
 
     # ---- activation
 
@@ -201,16 +252,28 @@ class ActorHost:
         if activation.state is ActivationState.CLOSED:
             return
         if isinstance(found, Exception):
-            waiting = activation.mailbox.take_all()
-            self._actors.discard(activation)
-            self._again(activation.ref, waiting, found)
+            self.failed(activation, [], found)
             return
         actor_type = self._types[activation.ref.type]
         activation.actor = actor_type.activate(found, activation.slot, activation.epoch)
         volatile = activation.mailbox.take_all()
         # Of a durable message that was tried before, the row says whether it is still to be taken.
         tried = {d.message_id: d.attempts for d in volatile if d.message_id and d.attempts}
-        for row in found.inbox:
+        self._post_rows(activation, found.inbox, tried)
+        for delivery in volatile:
+            if delivery.message_id not in tried:
+                activation.mailbox.post(delivery, bounded=False)
+        self._actors.rest(activation)
+        if len(activation.mailbox):
+            self.turns.make_ready(activation)
+        if activation.look_again:
+            self._begin_look(activation)
+
+    def _post_rows(
+        self, activation: Activation, rows: Sequence[InboxRow], tried: dict[str, int]
+    ) -> None:
+        actor_type = self._types[activation.ref.type]
+        for row in rows:
             try:
                 message = actor_type.decode(row)
             except Fault as error:
@@ -221,135 +284,46 @@ class ActorHost:
                 delivery = Delivery(message, None, row.message_id)
                 delivery.attempts = tried.get(row.message_id, 0)
                 activation.mailbox.post(delivery, bounded=False)
-        for delivery in volatile:
-            if delivery.message_id not in tried:
-                activation.mailbox.post(delivery, bounded=False)
-        self._actors.rest(activation)
-        if len(activation.mailbox):
-            self._make_ready(activation)
 
-    def _make_ready(self, activation: Activation) -> None:
-        self._actors.begin(activation)
-        self._ready.append(activation)
-        if not self._pump_scheduled:
-            self._pump_scheduled = True
-            self._loop.call_soon(self._pump)
+    # ---- looking into the inbox of one that is live
 
-    # ---- turns
+    def _begin_look(self, activation: Activation) -> None:
+        activation.look, activation.look_again = True, False
+        activation.consumed_meanwhile.clear()
+        self._loader.load_inbox(activation.ref, lambda rows: self._looked(activation, rows))
 
-    def _pump(self) -> None:
-        self._pump_scheduled = False
-        until = self._loop.time() + _SECONDS_AT_ONCE
-        try:
-            for _ in range(min(len(self._ready), _TURNS_AT_ONCE)):
-                self._turn(self._ready.popleft())
-                if self._loop.time() >= until:
-                    break
-        except Exception as error:  # The machinery itself is broken: the node must not go on.
-            if self._failed is None or self._failed.done():
-                raise
-            self._failed.set_exception(error)
-            return
-        if self._ready and not self._pump_scheduled:
-            self._pump_scheduled = True
-            self._loop.call_soon(self._pump)
-
-    def _turn(self, activation: Activation) -> None:
-        if activation.state is not ActivationState.READY:
-            return
-        actor = activation.actor
-        assert actor is not None
-        batch = activation.mailbox.take(self._config.turn_messages_max)
-        self._in_turn = activation.ref
-        began = self._loop.time()
-        try:
-            decision = actor.decide(batch, self._env.now_us())
-        except Exception as error:
-            self._turn_failed(activation, batch, error)
-            return
-        finally:
-            self._in_turn = None
-        activation.last_used = ended = self._loop.time()
-        if ended - began > self._config.block_warn_seconds:
-            self._warn_blocked(activation, ended - began)
-        self.turns += 1
-        if decision.returned:
-            taken = len(batch) - len(decision.returned)
-            activation.mailbox.put_back(decision.returned)
-            batch = batch[:taken]
-        if decision.unit is None:
-            self._act(activation, decision)
-            return
-        activation.state = ActivationState.COMMITTING
-        activation.in_turn = batch
-        self._committer.submit(
-            decision.unit, lambda outcome: self._committed(activation, decision, outcome)
-        )
-
-    def _committed(
-        self, activation: Activation, decision: Decision, outcome: Exception | None
-    ) -> None:
-        if activation.state is ActivationState.CLOSED:
-            return
-        if outcome is None:
-            activation.in_turn = []
-            self._act(activation, decision)
-            return
-        # What the store holds is not known any more: start again from what it says.
-        batch = [*activation.in_turn, *activation.mailbox.take_all()]
-        self._actors.discard(activation)
-        self._again(activation.ref, batch, outcome)
-
-    def _act(self, activation: Activation, decision: Decision) -> None:
-        assert self._outbound is not None
-        activation.is_retained = decision.retain
-        unit = decision.unit
-        if unit is not None:
-            if unit.reminders_set or unit.reminders_cleared:
-                self._reminders.committed(unit)
-            for outgoing in unit.outbox:
-                self._outbound.hint(outgoing)
-        for reply, answer in decision.replies:
-            if reply.done():
-                continue
-            if isinstance(answer, Exception):
-                reply.set_exception(answer)
-            else:
-                reply.set_result(answer)
-        for target, message in decision.sends:
-            self._outbound.tell(target, message)
-        if decision.announcement is not None and self._observer is not None:
-            self._observer(activation.ref, decision.announcement)
-        if decision.reload:
-            waiting = activation.mailbox.take_all()
-            self._actors.discard(activation)
-            self._redeliver(activation.ref, waiting)
-        elif len(activation.mailbox):
-            self._make_ready(activation)
-        elif decision.passivate:
-            self._actors.discard(activation)
-        else:
-            self._actors.rest(activation)
+    def _looked(self, activation: Activation, rows: Sequence[InboxRow] | Exception) -> None:
+        activation.look = False
+        if activation.state is ActivationState.CLOSED or isinstance(rows, Exception):
+            return  # Whoever is activated next reads it; and recovery looks for what is unread.
+        # The read may be older than what was taken since it began.
+        taken = {d.message_id for d in activation.in_turn} | activation.consumed_meanwhile
+        activation.consumed_meanwhile.clear()
+        self._post_rows(activation, [row for row in rows if row.message_id not in taken], {})
+        if len(activation.mailbox) and activation.state is ActivationState.IDLE:
+            self.turns.make_ready(activation)
+        if activation.look_again:
+            self._begin_look(activation)
 
     # ---- when it goes wrong
 
-    def _turn_failed(self, activation: Activation, batch: list[Delivery], error: Exception) -> None:
-        """A turn raised: not the user's workflow, which fails its instance, but our code."""
-        self._env.log.error(
-            "a turn failed; the actor is loaded afresh",
-            exc_info=error,
-            extra={"event": "turn_failed", "actor": str(activation.ref)},
-        )
-        batch.extend(activation.mailbox.take_all())
-        self._actors.discard(activation)
-        self._again(activation.ref, batch, error)
-
-    def _again(self, ref: ActorRef, batch: Iterable[Delivery], error: Exception) -> None:
-        """Have messages taken again after a failure, or refuse them if that cannot help now."""
+    def failed(self, activation: Activation, batch: list[Delivery], error: Exception) -> None:
+        """A load or a turn failed: have its messages taken again, or refuse them."""
+        batch = [*batch, *activation.mailbox.take_all()]
+        ref, is_leaving = activation.ref, activation.is_leaving
+        self._discard(activation)
+        if is_leaving:
+            error = NotOwner(f"{ref} is on its way to another node")
         found = after_failure(batch, error, self._config.turn_attempts_max)
         self._refuse(found.refused, error)
         if found.repeated:
             self._loop.call_later(found.delay_seconds, self._redeliver, ref, found.repeated)
+
+    def begin_again(self, activation: Activation) -> None:
+        """Have the waiting messages taken by a new activation, which reads the store."""
+        waiting = activation.mailbox.take_all()
+        self._discard(activation)
+        self._redeliver(activation.ref, waiting)
 
     def _redeliver(self, ref: ActorRef, batch: list[Delivery]) -> None:
         for index, delivery in enumerate(batch):
@@ -364,7 +338,7 @@ class ActorHost:
                 continue  # It was loaded since, with its inbox.
             activation.mailbox.post(delivery, bounded=False)
             if activation.state is ActivationState.IDLE:
-                self._make_ready(activation)
+                self.turns.make_ready(activation)
 
     def _refuse(self, batch: Iterable[Delivery], error: Exception) -> None:
         for delivery in batch:
@@ -374,17 +348,5 @@ class ActorHost:
     def _answered(self, reply: asyncio.Future[object]) -> None:
         self._calls -= 1
 
-    def _warn_blocked(self, activation: Activation, seconds: float) -> None:
-        actor = activation.actor
-        self._env.log.warning(
-            "a turn blocked the event loop; move blocking work into an activity",
-            extra={
-                "event": "turn_blocked",
-                "actor": str(activation.ref),
-                "code": str(actor),
-                "seconds": round(seconds, 3),
-            },
-        )
-
     def __repr__(self) -> str:
-        return f"<ActorHost live={len(self._actors)} ready={len(self._ready)}>"
+        return f"<ActorHost live={len(self._actors)} {self.turns!r}>"

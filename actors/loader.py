@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from perdure.actors.errors import Retryable, StoreDamaged
 from perdure.actors.identity import ActorRef
-from perdure.actors.ports import Snapshot, Store
+from perdure.actors.ports import InboxRow, Snapshot, Store
 
 Loaded = Callable[[Snapshot | Exception], None]
+Looked = Callable[[Sequence[InboxRow] | Exception], None]
 
 _BATCH = 200
+
+A = TypeVar("A")
 
 
 class Loader:
@@ -21,6 +25,7 @@ class Loader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._wanted: deque[tuple[ActorRef, Loaded]] = deque()
+        self._inboxes: deque[tuple[ActorRef, Looked]] = deque()
         self._ready = asyncio.Event()
 
     def load(self, ref: ActorRef, loaded: Loaded) -> None:
@@ -28,25 +33,40 @@ class Loader:
         self._wanted.append((ref, loaded))
         self._ready.set()
 
+    def load_inbox(self, ref: ActorRef, looked: Looked) -> None:
+        """Read the inbox of `ref` alone."""
+        self._inboxes.append((ref, looked))
+        self._ready.set()
+
     async def run(self) -> None:
         """Serve loads until cancelled. Raises `StoreDamaged`."""
         while True:
             await self._ready.wait()
             self._ready.clear()
-            while self._wanted:
-                batch = [self._wanted.popleft() for _ in range(min(_BATCH, len(self._wanted)))]
-                await self._read(batch)
+            while self._wanted or self._inboxes:
+                await self._read(_some(self._wanted), self._store.load)
+                await self._read(_some(self._inboxes), self._store.load_inboxes)
 
-    async def _read(self, batch: list[tuple[ActorRef, Loaded]]) -> None:
+    async def _read(
+        self,
+        batch: list[tuple[ActorRef, Callable[[A | Exception], None]]],
+        read: Callable[[Sequence[ActorRef]], Awaitable[Sequence[A]]],
+    ) -> None:
+        if not batch:
+            return
         try:
-            snapshots = await self._store.load([ref for ref, _ in batch])
+            answers = await read([ref for ref, _ in batch])
         except Retryable as error:
-            for _, loaded in batch:
-                loaded(error)
+            for _, told in batch:
+                told(error)
             return
         except StoreDamaged as error:
-            for _, loaded in batch:
-                loaded(error)
+            for _, told in batch:
+                told(error)
             raise
-        for (_, loaded), snapshot in zip(batch, snapshots, strict=True):
-            loaded(snapshot)
+        for (_, told), answer in zip(batch, answers, strict=True):
+            told(answer)
+
+
+def _some(wanted: deque[A]) -> list[A]:
+    return [wanted.popleft() for _ in range(min(_BATCH, len(wanted)))]

@@ -80,37 +80,53 @@ class Store(Protocol):
         """Read several actors, each whole, in one read transaction; answers in the same order."""
         ...
 
+    async def load_inboxes(self, refs: Sequence[ActorRef]) -> Sequence[Sequence[InboxRow]]:
+        """Read the inboxes of several actors in one read transaction, in the same order."""
+        ...
+
     async def commit(self, fence: Fence, units: Sequence[UnitOfWork]) -> Sequence[Exception | None]:
         """Commit many turns in one transaction under `fence`; also counts as the node's heartbeat.
 
         Returns one outcome per unit: None if it is durable, else the error of that unit alone
-        (`TurnConflict`, or the database's own error if that unit cannot be written). With no unit
-        it is a heartbeat. Raises `NodeFenced` if the node is not a member any more (nothing
-        written), `StoreUnavailable` if the database cannot write at present (nothing written),
-        `CommitUnknown` if it cannot be told whether the transaction took effect, and
-        `StoreDamaged`.
+        (`TurnConflict`, `NotOwner` if its slot is not this node's at that epoch, or the database's
+        own error if that unit cannot be written). With no unit it is a heartbeat. Raises
+        `NodeFenced` if the node is not a member any more (nothing written), `StoreUnavailable` if
+        the database cannot write at present (nothing written), `CommitUnknown` if it cannot be told
+        whether the transaction took effect, and `StoreDamaged`.
         """
         ...
 
-    async def scan_reminders(self, before_us: int, limit: int) -> Sequence[DueReminder]:
-        """The reminders that fall due before `before_us`, earliest first, at most `limit`."""
+    async def scan_reminders(
+        self, fence: Fence, before_us: int, limit: int
+    ) -> Sequence[DueReminder]:
+        """The reminders that fall due before `before_us`, earliest first, at most `limit`.
+
+        Like the other scans it finds only actors in slots that `fence` owns.
+        """
         ...
 
-    async def scan_work(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
+    async def scan_work(
+        self, fence: Fence, after: int, limit: int
+    ) -> tuple[Sequence[ActorRef], int]:
         """Actors with unfinished work whose key is above `after`, in key order, at most `limit`.
 
         Returns them with the key to go on from, which is -1 after the last page.
         """
         ...
 
-    async def scan_stalled(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
-        """Actors that could not go on under the code of former processes; like `scan_work`."""
+    async def scan_stalled(
+        self, fence: Fence, after: int, limit: int
+    ) -> tuple[Sequence[ActorRef], int]:
+        """Actors that could not go on under the code of former owners; like `scan_work`."""
         ...
 
-    async def scan_inbox(self, after: int, limit: int) -> tuple[Sequence[ActorRef], int]:
+    async def scan_inbox(
+        self, fence: Fence, after: int, limit: int
+    ) -> tuple[Sequence[ActorRef], int]:
         """Actors with unread inbox rows; paged like `scan_work`, by the row's number.
 
-        Not those that are stalled: they leave their inbox unread until they are not.
+        Not those that are stalled: they leave their inbox unread until they are not. Nor those that
+        are finished and wait for late answers: they keep them there until the last one has come.
         """
         ...
 
@@ -124,6 +140,10 @@ class Actor(Protocol):
 
     def decide(self, batch: Sequence[Delivery], now_us: int) -> Decision:
         """One turn: pure, synchronous, no I/O. The activation is discarded if its commit fails."""
+        ...
+
+    def name_of_turn(self, batch: Sequence[Delivery]) -> str:
+        """Under which name a turn over `batch` counts, where turns are limited by name."""
         ...
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ store, and this looks for it for ever, in bounded batches. Messages only make it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,14 +15,16 @@ from perdure.actors.errors import Refused, Retryable
 from perdure.actors.host import ActorHost
 from perdure.actors.identity import ActorRef
 from perdure.actors.messages import WAKE
-from perdure.actors.ports import Env, Store
+from perdure.actors.ports import Env, Fence, Store
 
-Scan = Callable[[int, int], Awaitable[tuple[Sequence[ActorRef], int]]]
+Scan = Callable[[Fence, int, int], Awaitable[tuple[Sequence[ActorRef], int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryConfig:
     scan_seconds: float = 10.0
+    soon_seconds: float = 1.0
+    """Until the second scan of slots that are new here; then twice as long each time."""
     batch: int = 500
     thorough_every: int = 30
     """Each scan of that number also looks at those whose work is said to be at hand."""
@@ -29,41 +32,65 @@ class RecoveryConfig:
     """No further batch is woken while more than this many that were woken wait for their turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecoveryParts:
+    """The collaborators of recovery."""
+
+    store: Store
+    fence: Fence
+    host: ActorHost
+    env: Env
+
+
 class Recovery:
     """Owned by the node; everything happens inside `run`."""
 
     def __init__(
         self,
-        store: Store,
-        host: ActorHost,
-        env: Env,
+        parts: RecoveryParts,
         config: RecoveryConfig,
         is_at_hand: Callable[[ActorRef], bool] = lambda ref: False,
     ) -> None:
-        """`is_at_hand` says of an actor's unfinished work that this node is at it."""
-        self._store = store
-        self._host = host
-        self._env = env
+        """`is_at_hand` says of an actor's unfinished work that somebody is at it."""
+        self._store = parts.store
+        self._fence = parts.fence
+        self._host = parts.host
+        self._env = parts.env
         self._config = config
         self._is_at_hand = is_at_hand
+        self._wanted = asyncio.Event()
         self._scans = 0
+        self._looked_at_stalled = False
         self._waiting = 0
         self._fewer_waiting = asyncio.Event()
         self.woken = 0
 
+    def gained(self) -> None:
+        """This node owns slots that it did not own before: look at them now."""
+        self._looked_at_stalled = False
+        self._wanted.set()
+
     async def run(self) -> None:
         """Scan for ever; the first scan begins at once.
 
-        What was stalled is looked at once: only another process can bring other code.
+        What was stalled under a former owner is looked at once: only another process can bring
+        other code.
         """
-        looked_at_stalled = False
+        delay = self._config.soon_seconds
         while True:
             self._scans += 1
-            if not looked_at_stalled:
-                looked_at_stalled = await self._sweep(self._store.scan_stalled, self._wake)
+            self._wanted.clear()
+            if not self._looked_at_stalled:
+                self._looked_at_stalled = True
+                done = await self._sweep(self._store.scan_stalled, self._wake)
+                self._looked_at_stalled = self._looked_at_stalled and done
             await self._sweep(self._store.scan_work, self._wake)
             await self._sweep(self._store.scan_inbox, self._wake_for_inbox)
-            await asyncio.sleep(self._config.scan_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(delay, self._config.scan_seconds)):
+                    await self._wanted.wait()
+            # Soon after a change others may not know yet whom to tell.
+            delay = self._config.soon_seconds if self._wanted.is_set() else 2 * delay
 
     async def _sweep(self, scan: Scan, wake: Callable[[ActorRef], None]) -> bool:
         """Wake all that a scan finds; False if it could not be read to its end."""
@@ -74,7 +101,7 @@ class Recovery:
                 self._fewer_waiting.clear()
                 await self._fewer_waiting.wait()
             try:
-                found, after = await scan(after, self._config.batch)
+                found, after = await scan(self._fence, after, self._config.batch)
             except Retryable as error:
                 self._env.log.info(
                     "recovery waits", extra={"event": "recovery_waits", "reason": str(error)}
@@ -106,8 +133,10 @@ class Recovery:
             self._call(ref)
 
     def _wake_for_inbox(self, ref: ActorRef) -> None:
-        """Have the inbox read: by loading the actor, afresh if it is live and idle."""
-        if self._host.release(ref):
+        """Have the inbox read, with all the rest if the actor is not live."""
+        if self._host.is_live(ref):
+            self._host.look(ref)
+        else:
             self._call(ref)
 
     def _call(self, ref: ActorRef) -> None:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from perdure.actors.errors import CommitUnknown, NodeStopping, Retryable, StoreUnavailable
+from perdure.actors.errors import (
+    CommitUnknown,
+    NodeFenced,
+    NodeStopping,
+    NotOwner,
+    Retryable,
+    StoreUnavailable,
+)
 from perdure.actors.messages import WAKE, Delivery, Quarantine, ReminderDue
 
 
@@ -29,7 +36,8 @@ def after_failure(batch: Iterable[Delivery], error: Exception, attempts_max: int
     """
     found = Redelivery()
     worst = 0
-    lasting = isinstance(error, (StoreUnavailable, NodeStopping))
+    elsewhere = isinstance(error, (NodeStopping, NodeFenced, NotOwner))
+    lasting = elsewhere or isinstance(error, StoreUnavailable)
     for delivery in batch:
         delivery.attempts += 1
         worst = max(worst, delivery.attempts)
@@ -38,7 +46,7 @@ def after_failure(batch: Iterable[Delivery], error: Exception, attempts_max: int
             found.refused.append(delivery)
         elif not _is_left_out(delivery.body, error):
             found.repeated.append(delivery)
-    if isinstance(error, NodeStopping):
+    if elsewhere:
         found.repeated.clear()  # What is durable is found by whoever comes next.
         return found
     if worst > attempts_max and not isinstance(error, Retryable):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from perdure.actors.errors import Retryable
 from perdure.actors.identity import ActorRef
 from perdure.actors.messages import ReminderDue
-from perdure.actors.ports import Env, Store
+from perdure.actors.ports import Env, Fence, Store
 from perdure.actors.unit_of_work import UnitOfWork
 
 Fire = Callable[[ActorRef, object], None]
@@ -34,8 +34,11 @@ class RemindersConfig:
 class Reminders:
     """Owned by the node; `committed` is called by the host, the rest happens inside `run`."""
 
-    def __init__(self, store: Store, env: Env, fire: Fire, config: RemindersConfig) -> None:
+    def __init__(
+        self, store: Store, fence: Fence, env: Env, fire: Fire, config: RemindersConfig
+    ) -> None:
         self._store = store
+        self._fence = fence
         self._env = env
         self._fire = fire
         self._config = config
@@ -46,6 +49,7 @@ class Reminders:
         self._horizon_us = 0
         self._partial = False
         self._scanning = False
+        self._has_gained = False
         self._changed = asyncio.Event()
 
     def committed(self, unit: UnitOfWork) -> None:
@@ -63,6 +67,11 @@ class Reminders:
         if self._partial and self._wants_more():
             self._changed.set()
 
+    def gained(self) -> None:
+        """This node owns slots that it did not own before: their reminders are its own now."""
+        self._has_gained = True
+        self._changed.set()
+
     def _arm(self, ref: ActorRef, name: str, due_us: int) -> None:
         if self._armed.get((ref, name)) != due_us:
             self._armed[ref, name] = due_us
@@ -77,6 +86,7 @@ class Reminders:
         next_scan = loop.time()
         drift = self._drift_us()
         while True:
+            self._changed.clear()  # Before the scan: what changes during it is looked at after it.
             moved_us = self._drift_us() - drift
             clock_was_set = abs(moved_us) > 1_000_000
             if clock_was_set:
@@ -84,7 +94,8 @@ class Reminders:
                     "the clock of this machine was set; timers are due by its new time",
                     extra={"event": "clock_set", "seconds": round(moved_us / 1e6, 1)},
                 )
-            if loop.time() >= next_scan or clock_was_set:
+            if loop.time() >= next_scan or clock_was_set or self._has_gained:
+                self._has_gained = False
                 drift += moved_us
                 next_scan = loop.time() + self._config.scan_seconds
                 # A wake-up that was told and came to nothing is told again.
@@ -93,7 +104,6 @@ class Reminders:
             elif self._partial and self._wants_more():
                 await self._scan()
             delay = self._fire_due()
-            self._changed.clear()
             timeout = max(min(delay, next_scan - loop.time()), 0.0)
             try:
                 async with asyncio.timeout(timeout):
@@ -110,7 +120,7 @@ class Reminders:
         before = self._env.now_us() + int(self._config.horizon_seconds * 1e6)
         self._scanning = True
         try:
-            found = await self._store.scan_reminders(before, self._config.scan_limit)
+            found = await self._store.scan_reminders(self._fence, before, self._config.scan_limit)
         except Retryable:
             self._set_meanwhile.clear()
             return

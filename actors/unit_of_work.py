@@ -26,6 +26,8 @@ class Outgoing:
     message_id: str
     body: bytes
     message: object
+    app_id: str | None = None
+    """The app of `target`, if it is not the sender's own."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,5 @@ class Decision:
     """Deliveries that this turn did not take; they go back to the mailbox, in order."""
     passivate: bool = False
     """Nothing more is to be expected soon: drop the activation after the commit."""
-    retain: bool = False
-    """It knows what the store does not: do not drop the activation for idleness or room."""
     reload: bool = False
     """Drop the activation, and have its messages taken by a new one that reads the store again."""

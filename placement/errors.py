@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from perdure.actors.errors import Refused
-
-
-class ClusterOccupied(Refused):
-    """Another living node holds the database, and this release runs one node to a database."""
+from perdure.actors.errors import Refused, Retryable
 
 
 class NodeIdTaken(Refused):
     """A living process already runs under this node id."""
+
+
+class ClusterSecretWrong(Refused):
+    """This node's cluster secret is not that of the nodes that are there."""
+
+
+class NodeUnreachable(Retryable):
+    """Another node did not answer; what was asked of it may have been done or not."""
+
+    retry_after = 0.5

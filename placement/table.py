@@ -30,9 +30,14 @@ class PlacementTable:
     def slot_of(self, actor_id: str) -> int:
         return slot_of(actor_id, len(self.owners))
 
-    def epoch_if_owned(self, slot: int, node_id: str, generation: int) -> int | None:
-        """The epoch of `slot` if that membership of that node owns it, else None."""
-        owner = self.owners[slot]
-        if owner.node_id == node_id and owner.generation == generation:
-            return owner.epoch
-        return None
+    def owner_of(self, actor_id: str) -> SlotOwner:
+        """The owner of the slot that an actor id hashes to."""
+        return self.owners[slot_of(actor_id, len(self.owners))]
+
+    def owned_by(self, node_id: str, generation: int) -> dict[int, int]:
+        """The slots of that membership of that node, with their epochs."""
+        return {
+            slot: owner.epoch
+            for slot, owner in enumerate(self.owners)
+            if owner.node_id == node_id and owner.generation == generation
+        }

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from perdure.runtime.remote.calls import Answer, Calls, Request
+from perdure.runtime.remote.cluster import ClusterStatus
 from perdure.runtime.remote.errors import reason_of
 from perdure.runtime.remote.flow import Broken, Conversation, Flow, Outcome, Send
 from perdure.runtime.remote.operations import Operations
@@ -200,6 +201,14 @@ class WorkflowClient:
     async def get_workflow_history(self, instance_id: str) -> list[HistoryEvent]:
         """All events of the instance's current run, in order."""
         return await self._run(self._do.history(instance_id))
+
+    async def cluster_status(self) -> ClusterStatus:
+        """The nodes of the cluster that the node is in, and what each has to do."""
+        return await self._run(self._do.cluster())
+
+    async def drain_node(self, node_id: str) -> None:
+        """Have a node of the cluster hand over its work and end. Raises `NodeNotFound`."""
+        await self._run(self._do.drain(node_id))
 
     async def start_workflow(
         self,

@@ -1,7 +1,6 @@
-"""Every setting of a node, with its default and its checks. A value module, but for `load`.
+"""Every setting of a node, with its default and its checks. A value module.
 
-Units stand last in the names: `…_seconds`, `…_bytes`. In text (environment, TOML, flags) a duration
-may be written `5s` or `1h30m`, and a size `4MiB`.
+Units stand last in the names: `…_seconds`, `…_bytes`. `config_reading` makes them from text.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import ipaddress
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
@@ -36,9 +35,19 @@ class NodeConfig:
     """The settings of one node. Raises `ConfigError` if they do not go together."""
 
     app_id: str = "default"
+    node_id: str | None = None
+    """What this node is called in its cluster; by default the app id and the process id."""
     host: str = "127.0.0.1"
     port: int = 3500
     """0 takes any free port."""
+    reuse_port: bool = False
+    """Share the port with other nodes on this machine; the kernel spreads the connections."""
+    peer_host: str = "127.0.0.1"
+    """Where other nodes reach this one."""
+    peer_port: int = 0
+    """0 takes any free port."""
+    cluster_secret: str | None = field(default=None, repr=False)
+    """By what the nodes of a cluster know each other; without one, it is kept in the database."""
     api_token: str | None = field(default=None, repr=False)
     """Asked of every client in the header `dapr-api-token`."""
     api_token_previous: str | None = field(default=None, repr=False)
@@ -58,6 +67,10 @@ class NodeConfig:
     slots: int = 256
     lease_seconds: float = 5.0
     """A node that is not heard of for this long is taken for dead by the others."""
+    kill_stuck_writer: bool = False
+    """End a node that holds the write lock for over two leases, if it was started with this too."""
+    call_seconds: float = 15.0
+    """How long a request may look for the node that owns its workflow, and wait for the answer."""
     drain_seconds: float = 10.0
     """How long running activities, and requests, may go on after a request to stop."""
     recovery_scan_seconds: float = 10.0
@@ -81,7 +94,20 @@ class NodeConfig:
     history_events_max: int = 50_000
     history_bytes_max: int = 64 * MIB
 
-    activity_concurrency: int = 1000
+    activity_concurrency: int = 100
+    """Activities that run at a time on this node; more are given to nodes that have room."""
+    activity_backlog_max: int = 10_000
+    """Activities that wait in memory for their turn; the others wait in the database."""
+    cluster_activities_max: int | None = None
+    """Activities that run at a time on all nodes of the app together."""
+    activity_limits: Mapping[str, int] = field(default_factory=dict)
+    """The same for single activities, by name."""
+    workflow_concurrency: int | None = None
+    """Turns of workflows under way at a time on this node; an instance that waits has none."""
+    cluster_workflows_max: int | None = None
+    """The same on all nodes of the app together."""
+    workflow_limits: Mapping[str, int] = field(default_factory=dict)
+    """The same for single workflows, by name."""
     activity_threads: int = field(default_factory=lambda: min(32, (os.cpu_count() or 1) + 4))
     """Threads for activities that are plain functions."""
 
@@ -103,17 +129,19 @@ class NodeConfig:
         return self.lease_seconds / 5
 
 
-_FROM_ZERO = frozenset({"port", "drain_seconds"})
+_FROM_ZERO = frozenset({"port", "peer_port", "drain_seconds"})
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "str | None": (str, type(None)),
     "int": (int,),
+    "int | None": (int, type(None)),
     "float": (float, int),
     "bool": (bool,),
     "Path": (Path,),
     "Durability": (Durability,),
     "tuple[str, ...]": (tuple,),
+    "Mapping[str, int]": (Mapping,),
 }
 
 
@@ -124,7 +152,10 @@ def _check_value(name: str, kind: str, value: Any) -> None:
         fits = fits and all(isinstance(part, str) and part for part in value)
     if not fits:
         raise ConfigError(f"{name} must be of type {kind}, found {value!r}")
-    if kind not in ("int", "float"):
+    if isinstance(value, Mapping):
+        for key, limit in value.items():
+            _check_value(f"{name} of {key!r}", "int", limit)
+    if value is None or kind not in ("int", "int | None", "float"):
         return
     if not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, found {value}")
@@ -141,8 +172,13 @@ def _check_relations(config: NodeConfig) -> None:
             "app_id must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or "
             f"digit, found {config.app_id!r}"
         )
-    if config.port > 65_535:
-        raise ConfigError(f"port must be at most 65535, found {config.port}")
+    for name in ("port", "peer_port"):
+        if getattr(config, name) > 65_535:
+            raise ConfigError(f"{name} must be at most 65535, found {getattr(config, name)}")
+    if config.node_id is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", config.node_id):
+        raise ConfigError(
+            f"node_id must be 1 to 128 letters, digits, '.', '_' or '-', found {config.node_id!r}"
+        )
     if config.slots > 65_536:
         raise ConfigError(f"slots must be at most 65536, found {config.slots}")
     if config.log_level not in _LOG_LEVELS:
@@ -166,7 +202,7 @@ def _check_relations(config: NodeConfig) -> None:
 
 
 def _check_tokens(config: NodeConfig) -> None:
-    for name in ("api_token", "api_token_previous"):
+    for name in ("api_token", "api_token_previous", "cluster_secret"):
         token = getattr(config, name)
         if token is not None and not re.fullmatch("[!-~]+", token):
             raise ConfigError(f"{name} must be printable ASCII without spaces, and not empty")
@@ -176,6 +212,11 @@ def _check_tokens(config: NodeConfig) -> None:
 
 def _check_exposure(config: NodeConfig) -> None:
     """Whoever can reach the port can run workflows: beyond this machine only with a token."""
+    if not _is_loopback(config.peer_host) and config.cluster_secret is None:
+        raise ConfigError(
+            f"peer_host {config.peer_host!r} can be reached from other machines, and there is no "
+            "cluster_secret: set PERDURE_CLUSTER_SECRET, the same for all nodes"
+        )
     if config.insecure or config.api_token or _is_loopback(config.host):
         return
     raise ConfigError(
@@ -191,172 +232,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-PREFIX = "PERDURE_"
-_NO_SETTINGS = frozenset({"PERDURE_URL"})
-"""Variables of the clients, which may be set where a node starts."""
-
-
-def load(
-    flags: Mapping[str, Any] | None = None,
-    env: Mapping[str, str] | None = None,
-    toml_path: Path | None = None,
-) -> NodeConfig:
-    """Settings by flag, else by `PERDURE_*`, else by the TOML file, else by default.
-
-    `flags` go by the names of the settings; None stands for a flag that was not given. `env` is the
-    process's own environment if not given; an empty variable counts as not set. Raises
-    `ConfigError`.
-    """
-    found: dict[str, Any] = {}
-    if toml_path is not None:
-        found.update(_from_toml(toml_path))
-    found.update(_from_env(os.environ if env is None else env))
-    for name, value in (flags or {}).items():
-        if value is not None:
-            flag = "--" + name.replace("_", "-")
-            found[name] = _read(_known(name, flag, "--"), value, flag)
-    return NodeConfig(**found)
-
-
-def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if env.get("DAPR_API_TOKEN"):
-        found["api_token"] = env["DAPR_API_TOKEN"].strip()
-    for variable in sorted(env):
-        if variable.startswith(PREFIX) and variable not in _NO_SETTINGS:
-            name = _known(variable.removeprefix(PREFIX).lower(), variable, PREFIX)
-            if env[variable].strip():
-                found[name] = _read(name, env[variable], variable)
-    return found
-
-
-def _from_toml(path: Path) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    found: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, dict):
-            raise ConfigError(f"{path}: settings stand at the top level, found the table [{key}]")
-        place = f"{path}: {key}"
-        found[key] = _read(_known(key, place), value, place)
-    return found
-
-
-def _known(name: str, shown: str, prefix: str = "") -> str:
-    """`name`, or an error that proposes the nearest setting as one would write it there."""
-    known = _kinds()
-    if name in known:
-        return name
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1)
-    if not near:
-        raise ConfigError(f"{shown} is not a setting; the settings are {', '.join(known)}")
-    proposal = {PREFIX: near[0].upper(), "--": near[0].replace("_", "-")}.get(prefix, near[0])
-    raise ConfigError(f"{shown} is not a setting; did you mean {prefix}{proposal}?")
-
-
-def _kinds() -> dict[str, str]:
-    return {setting.name: str(setting.type) for setting in fields(NodeConfig)}
-
-
-def _read(name: str, value: Any, source: str) -> Any:
-    """A value in the type of its setting; text is parsed, anything else is checked later."""
-    kind = _kinds()[name]
-    if kind == "tuple[str, ...]" and isinstance(value, list):
-        return tuple(value)
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    try:
-        return _reader(name, kind)(text)
-    except ValueError as error:
-        raise ConfigError(f"{source}: {error}") from error
-
-
-def _reader(name: str, kind: str) -> Callable[[str], Any]:
-    if name.endswith("_seconds"):
-        return _duration
-    if "_bytes" in name:
-        return _size
-    return _READERS[kind]
-
-
-def _optional(text: str) -> str | None:
-    return text or None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ValueError(f"expected a whole number, found {text!r}") from error
-
-
-def _flag(text: str) -> bool:
-    if text.lower() in ("true", "1", "yes", "on"):
-        return True
-    if text.lower() in ("false", "0", "no", "off", ""):
-        return False
-    raise ValueError(f"expected true or false, found {text!r}")
-
-
-def _durability(text: str) -> Durability:
-    try:
-        return Durability(text.lower())
-    except ValueError as error:
-        raise ValueError(f"expected full or normal, found {text!r}") from error
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "str": str,
-    "str | None": _optional,
-    "int": _whole,
-    "bool": _flag,
-    "Path": Path,
-    "Durability": _durability,
-    "tuple[str, ...]": _names,
-}
-
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
-_SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9} | {
-    "kib": KIB,
-    "mib": MIB,
-    "gib": 1 << 30,
-}
-
-
-def _size(text: str) -> int:
-    match = _SIZE.fullmatch(text.replace("_", ""))
-    factor = _SIZE_UNITS.get(match[2].lower()) if match else None
-    if match is None or factor is None:
-        raise ValueError(f"expected a size like 4194304, 4MiB or 4MB, found {text!r}")
-    return round(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
-
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-
-
-def _duration(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"expected a duration like 5, 5s, 500ms or 1h30m, found {text!r}")
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from perdure.placement.membership import NodeIdentity
@@ -35,30 +37,31 @@ class SystemEnv:
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
-def identity_of_this_process(
-    node_id: str, app_id: str, address: str, incarnation: str
-) -> NodeIdentity:
-    """Who this process is when it joins a cluster."""
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this machine, as `NodeIdentity` names it."""
+
+    pid: int
+    started: int
+    boot_id: str
+
+
+def this_process() -> Process:
+    """Who this process is."""
     pid = os.getpid()
-    return NodeIdentity(
-        node_id=node_id,
-        incarnation=incarnation,
-        app_id=app_id,
-        address=address,
-        pid=pid,
-        started=_start_time(pid) or 0,
-        boot_id=_boot_id(),
-        hosted_types=("workflow", "activity"),
-    )
+    return Process(pid, _start_time(pid) or 0, _boot_id())
 
 
 def is_alive(identity: NodeIdentity) -> bool:
     """Whether the process behind `identity` may still run; False only if that is certain."""
-    boot_id = _boot_id()
-    if not boot_id or not identity.boot_id:
+    boot_id, _, pids = _boot_id().partition("/")
+    its_boot_id, _, its_pids = identity.boot_id.partition("/")
+    if not boot_id or not its_boot_id:
         return _exists(identity.pid)
-    if boot_id != identity.boot_id:
+    if boot_id != its_boot_id:
         return False  # The machine has been started since; the file is on no other machine's disk.
+    if pids != its_pids and its_pids:
+        return True  # In another container: its pid means something else here.
     return _start_time(identity.pid) == identity.started
 
 
@@ -73,9 +76,12 @@ def _start_time(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
+@functools.cache
 def _boot_id() -> str:
+    """Of the machine's run and, behind a slash, of the space in which process ids are counted."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot_id}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return ""
 

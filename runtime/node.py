@@ -15,16 +15,23 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from perdure.actors.committer import CommitterConfig
-from perdure.actors.host import HostConfig
-from perdure.actors.recovery import RecoveryConfig
-from perdure.actors.reminders import RemindersConfig
-from perdure.runtime.api.ports import ApiConfig, NodeStatus
+if TYPE_CHECKING:
+    from perdure.runtime.api.server import ApiServer
+
+from perdure.placement.membership import Membership, NodeIdentity
+from perdure.placement.ports import Answer
+from perdure.placement.solitude import NoPeers
+from perdure.runtime.api.peer_config import PeerConfig, PeerStatistics
+from perdure.runtime.api.peer_links import PeerLinks
+from perdure.runtime.api.ports import ApiConfig, ClusterStatus, NodeStatus
+from perdure.runtime.cluster_desk import ClusterDesk
+from perdure.runtime.cluster_facts import hosted_by, missing_on
 from perdure.runtime.config import NodeConfig
-from perdure.runtime.engine import Engine, EngineConfig, EngineSeams
-from perdure.runtime.environment import SystemEnv, identity_of_this_process, is_alive
+from perdure.runtime.engine import Engine, EngineSeams
+from perdure.runtime.environment import SystemEnv, is_alive, this_process
+from perdure.runtime.settings import engine_config
 from perdure.runtime.storage.opening import (
     MEMORY,
     SQLITE_VERSION,
@@ -32,12 +39,9 @@ from perdure.runtime.storage.opening import (
     open_store,
 )
 from perdure.runtime.watchdog import Watchdog, WatchdogConfig
-from perdure.runtime.workflow.activity_actor import ActivityConfig
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW
-from perdure.runtime.workflow.payload import PayloadLimits
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
-from perdure.runtime.workflow.surroundings import WorkflowConfig
 
 ACTIVITY_THREADS = "perdure-activity"
 """What the names of the threads for synchronous activities begin with."""
@@ -60,7 +64,8 @@ class Node:
     Raises, on entering:
         RegistryError: The app offers no workflow, or one name twice.
         StoreRefused, StoreDamaged, StoreUnavailable: The database cannot be used.
-        ClusterOccupied: Another node runs on this database.
+        NodeIdTaken: A node of this id runs on this database.
+        ClusterSecretWrong: The nodes that run on this database have another cluster secret.
         OSError: The port is in use.
     """
 
@@ -85,6 +90,8 @@ class Node:
         self.failure: BaseException | None = None
         """What ended the engine, if it did not end because it was told to."""
         self._node_id = ""
+        self._links: PeerLinks | None = None
+        self._cluster: ClusterDesk | None = None
 
     @property
     def service(self) -> WorkflowService:
@@ -103,6 +110,11 @@ class Node:
         return self._url
 
     @property
+    def peer_statistics(self) -> PeerStatistics | None:
+        """The links to other nodes and their traffic; None without any, and before the start."""
+        return None if self._links is None else self._links.statistics()
+
+    @property
     def api_config(self) -> ApiConfig:
         config = self.config
         return ApiConfig(
@@ -110,6 +122,7 @@ class Node:
             version=package_version(),
             host=config.host,
             port=config.port,
+            reuse_port=config.reuse_port,
             tokens=config.api_tokens,
             allowed_hosts=frozenset(config.allowed_hosts),
             connections_max=config.connections_max,
@@ -121,43 +134,77 @@ class Node:
 
     async def __aenter__(self) -> Node:
         async with AsyncExitStack() as undo:
-            config = self.config
-            address = f"http://{config.host}:{config.port}" if self._http else "no address"
-            identity = identity_of_this_process(
-                f"{config.app_id}-{os.getpid()}", config.app_id, address, self._env.new_id()
-            )
-            self._node_id = identity.node_id
-            options = StoreOptions(
-                durability=config.durability,
-                node_id=identity.node_id,
-                lock_wait_seconds=2 * config.lease_seconds,
-            )
-            store = await undo.enter_async_context(open_store(config.store, config.app_id, options))
-            threads = ThreadPoolExecutor(config.activity_threads, ACTIVITY_THREADS)
-            undo.callback(threads.shutdown, wait=False, cancel_futures=True)
-            seams = EngineSeams(
-                store=store,
-                env=self._env,
-                identity=identity,
-                is_alive=is_alive,
-                executor=threads,
-            )
-            engine = self._engine = Engine(self.registry, seams, engine_config(config))
-            await engine.join()
-            # The root of all tasks of this node; everything below is in the engine's group.
-            self._running = asyncio.get_running_loop().create_task(engine.run())
-            undo.push_async_callback(self._stop_engine)
-            self._running.add_done_callback(self._engine_ended)
-            await engine.started.wait()
-            watchdog = Watchdog(lambda: engine.host.current_turn, self._env.log, WatchdogConfig())
-            await undo.enter_async_context(watchdog)
-            if self._http:
-                from perdure.runtime.api.server import ApiServer
-
-                server = await undo.enter_async_context(ApiServer(self))
-                self._url = server.url
+            await self._start(undo)
             self._open = undo.pop_all()
         return self
+
+    async def _start(self, undo: AsyncExitStack) -> None:
+        config, env = self.config, self._env
+        node_id = self._node_id = config.node_id or f"{config.app_id}-{os.getpid()}"
+        options = StoreOptions(
+            durability=config.durability,
+            node_id=node_id,
+            lock_wait_seconds=2 * config.lease_seconds,
+            kill_stuck_writer=config.kill_stuck_writer,
+        )
+        peers = await self._listen_to_peers(undo)
+        store = await undo.enter_async_context(open_store(config.store, config.app_id, options))
+        threads = ThreadPoolExecutor(config.activity_threads, ACTIVITY_THREADS)
+        undo.callback(threads.shutdown, wait=False, cancel_futures=True)
+        seams = EngineSeams(store=store, env=env, is_alive=is_alive, peers=peers, executor=threads)
+        engine = self._engine = Engine(self.registry, seams, engine_config(config))
+        self._cluster = ClusterDesk(engine, config.lease_seconds, self.request_shutdown)
+        server = await self._bind(undo) if self._http else None
+        await engine.join(self._identity(node_id, peers))
+        # The root of all tasks of this node; everything below is in the engine's group.
+        self._running = asyncio.get_running_loop().create_task(engine.run())
+        undo.push_async_callback(self._stop_engine)
+        self._running.add_done_callback(self._engine_ended)
+        await engine.started.wait()
+        current_turn = lambda: engine.tenure.host.turns.current  # noqa: E731
+        watchdog = Watchdog(current_turn, env.log, WatchdogConfig())
+        await undo.enter_async_context(watchdog)
+        if server is not None:
+            undo.push_async_callback(server.close)  # Before the engine ends, and once more after.
+            await server.open()
+
+    def _identity(self, node_id: str, peers: PeerLinks | NoPeers) -> NodeIdentity:
+        """Who this node is, now that it is known where it listens."""
+        process = this_process()
+        return NodeIdentity(
+            node_id=node_id,
+            incarnation=self._env.new_id(),
+            app_id=self.config.app_id,
+            address=self._url or "no address",
+            pid=process.pid,
+            started=process.started,
+            boot_id=process.boot_id,
+            hosted_types=hosted_by(self.registry),
+            peer_address="" if isinstance(peers, NoPeers) else peers.address,
+        )
+
+    async def _listen_to_peers(self, undo: AsyncExitStack) -> PeerLinks | NoPeers:
+        config = self.config
+        if str(config.store) == MEMORY:
+            return NoPeers()  # Nobody else can ever see that database.
+        settings = PeerConfig(
+            host=config.peer_host,
+            port=config.peer_port,
+            message_bytes_max=4 * config.max_body_bytes,
+        )
+        links = PeerLinks(settings, self._from_peer, self._env.log)
+        self._links = links
+        return await undo.enter_async_context(links)
+
+    def _from_peer(self, data: bytes, answer: Answer | None) -> None:
+        self.engine.router.received(data, answer)
+
+    async def _bind(self, undo: AsyncExitStack) -> ApiServer:
+        from perdure.runtime.api.server import ApiServer
+
+        server = await undo.enter_async_context(ApiServer(self, is_open=False))
+        self._url = server.url
+        return server
 
     async def __aexit__(
         self,
@@ -166,8 +213,12 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         self._stopping.set()
-        self.service.close()  # Whoever waits for a workflow is answered now, not at the end.
-        await self._open.aclose()
+        try:
+            # While others take over, this node still answers, and finds the way to them.
+            await self.engine.hand_over()
+        finally:
+            self.service.close()  # Whoever waits for a workflow is answered now, not at the end.
+            await self._open.aclose()
 
     async def _stop_engine(self) -> None:
         assert self._running is not None
@@ -200,52 +251,45 @@ class Node:
     def status(self) -> NodeStatus:
         """The node's state, for health checks and people."""
         engine, config = self.engine, self.config
-        degraded = engine.committer.degraded
+        tenure = engine.tenure
+        degraded = tenure.committer.degraded
         stopping = self._stopping.is_set()
+        view = engine.router.view
+        own = view.node(Membership(tenure.fence.node_id, tenure.fence.generation))
+        unready = [("node", stopping or own is None), ("store", degraded is not None)]
         return NodeStatus(
             node_id=self._node_id,
-            unready=("node",) if stopping else ("store",) if degraded else (),
-            activations={WORKFLOW: engine.host.live, ACTIVITY: engine.activities.running},
+            unready=tuple(part for part, is_so in unready if is_so),
+            activations={WORKFLOW: tenure.host.live, ACTIVITY: tenure.activities.running},
             store=MEMORY if str(config.store) == MEMORY else str(config.store),
             durability=config.durability.value,
             sqlite_version=SQLITE_VERSION,
             degraded=None if degraded is None else str(degraded),
             stopping=stopping,
+            cluster_id=None if engine.joined is None else engine.joined.cluster_id,
+            generation=tenure.fence.generation,
+            nodes=len(view.present()),
+            slots=len(engine.router.owned_slots),
+            peers=0 if (told := self.peer_statistics) is None else told.links_open,
+            placement_version=view.version,
+            missing=() if own is None else missing_on(own, view),
         )
+
+    async def cluster(self) -> ClusterStatus:
+        """All nodes of the cluster, each with what it says of itself within a second."""
+        assert self._cluster is not None
+        return await self._cluster.status()
+
+    async def drain_node(self, node_id: str) -> None:
+        """Have a node, this one or another, hand over its work and end.
+
+        Raises `NodeNotFound`, and `NodeUnreachable` if it does not answer.
+        """
+        assert self._cluster is not None
+        await self._cluster.drain(node_id)
 
     def __repr__(self) -> str:
         return f"<Node {self._node_id or 'not started'} store={self.config.store} url={self._url}>"
-
-
-def engine_config(config: NodeConfig) -> EngineConfig:
-    """The engine's settings, from those of the node."""
-    return EngineConfig(
-        slots=config.slots,
-        drain_seconds=config.drain_seconds,
-        host=HostConfig(
-            mailbox_limit=config.mailbox_limit,
-            calls_max=config.calls_max,
-            live_actors_max=config.live_actors_max,
-            idle_seconds=config.idle_seconds,
-            block_warn_seconds=config.block_warn_seconds,
-        ),
-        committer=CommitterConfig(
-            batch_units=config.batch_units,
-            batch_bytes=config.batch_bytes,
-            heartbeat_seconds=config.heartbeat_seconds,
-        ),
-        reminders=RemindersConfig(horizon_seconds=config.reminder_horizon_seconds),
-        recovery=RecoveryConfig(scan_seconds=config.recovery_scan_seconds),
-        activities=ActivityConfig(
-            concurrency=config.activity_concurrency, result_bytes_max=config.payload_bytes_max
-        ),
-        workflows=WorkflowConfig(
-            history_events_warn=config.history_events_warn,
-            history_events_max=config.history_events_max,
-            history_bytes_max=config.history_bytes_max,
-            payloads=PayloadLimits(config.payload_bytes_max, config.custom_status_bytes_max),
-        ),
-    )
 
 
 def package_version() -> str:

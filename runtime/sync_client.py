@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from perdure.runtime.remote.calls import Answer, Calls, Request
+from perdure.runtime.remote.cluster import ClusterStatus
 from perdure.runtime.remote.errors import reason_of
 from perdure.runtime.remote.flow import Broken, Conversation, Flow, Outcome, Send
 from perdure.runtime.remote.operations import Operations
@@ -182,6 +183,14 @@ class SyncWorkflowClient:
     def get_workflow_history(self, instance_id: str) -> list[HistoryEvent]:
         """All events of the instance's current run, in order."""
         return self._run(self._do.history(instance_id))
+
+    def cluster_status(self) -> ClusterStatus:
+        """The nodes of the cluster that the node is in, and what each has to do."""
+        return self._run(self._do.cluster())
+
+    def drain_node(self, node_id: str) -> None:
+        """Have a node of the cluster hand over its work and end. Raises `NodeNotFound`."""
+        self._run(self._do.drain(node_id))
 
     def start_workflow(
         self,

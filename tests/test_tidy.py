@@ -41,9 +41,10 @@ AT_HOME = {
 """Where a module may be imported, and nowhere else."""
 
 CATCHES_ALL = {
-    "actors/host.py": "a turn",
+    "actors/turns.py": "a turn",
     "runtime/workflow/activity_actor.py": "an activity",
     "runtime/api/app.py": "an HTTP handler",
+    "runtime/api/peer_link.py": "the node's receiver of messages",
     "runtime/workflow/generator_style.py": "the user's workflow code",
     "runtime/workflow/loop.py": "the user's callbacks, and `finally` blocks of a run given up",
     "runtime/cli/load.py": "the user's module, when it is imported",

@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from perdure.placement.membership import NodeState
+
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A JSON object."""
@@ -183,6 +185,13 @@ class Facts(Answer, frozen=True, kw_only=True):
     sqlite_version: str = field(name="sqliteVersion")
     degraded: str | None = None
     stopping: bool = False
+    cluster_id: str | None = field(name="clusterId", default=None)
+    generation: int
+    nodes: int
+    slots: int
+    peers: int
+    placement_version: int = field(name="placementVersion")
+    missing: list[str] = []
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
@@ -199,3 +208,38 @@ class Metadata(Struct, frozen=True, kw_only=True):
     actor_runtime: ActorRuntime = field(name="actorRuntime")
     workflows: WorkflowRuntime
     perdure: Facts
+
+
+class ClusterNode(Answer, frozen=True, kw_only=True):
+    """One node. What it does not answer in time about itself is left out."""
+
+    node_id: str = field(name="nodeId")
+    pid: int
+    address: str
+    """Where its clients reach it."""
+    peer_address: str = field(name="peerAddress")
+    app_id: str = field(name="appId")
+    state: NodeState
+    generation: int
+    slots: int
+    activations: int | None = None
+    activities_running: int | None = field(name="activitiesRunning", default=None)
+    activities_waiting: int | None = field(name="activitiesWaiting", default=None)
+    lease_age_seconds: float | None = field(name="leaseAgeSeconds", default=None)
+    """How long ago it renewed its lease."""
+    workflows: list[str]
+    activities: list[str]
+    missing: list[str]
+    """Names that other nodes of its app have and it lacks."""
+    is_self: bool = field(name="self")
+    """Whether it is the node that answers."""
+
+
+class Cluster(Answer, frozen=True, kw_only=True):
+    """The cluster as the answering node sees it: its present nodes, of all apps."""
+
+    cluster_id: str | None = field(name="clusterId", default=None)
+    version: int
+    """Of the placement table."""
+    lease_seconds: float = field(name="leaseSeconds")
+    nodes: list[ClusterNode]

@@ -14,6 +14,7 @@ from perdure.actors.errors import Fault
 from perdure.runtime.api import openapi
 from perdure.runtime.api import operations as op
 from perdure.runtime.api.call import Call, answer_bytes, answer_refusal, answer_text
+from perdure.runtime.api.cluster import ClusterHandlers
 from perdure.runtime.api.errors import UNTYPED, Refusal, refusal_of
 from perdure.runtime.api.guard import Guard
 from perdure.runtime.api.health import NodeHandlers
@@ -32,6 +33,7 @@ def routes(node: ApiNode) -> list[Route]:
     """Every operation and the function that answers it."""
     workflows = WorkflowHandlers(node.service)
     health = NodeHandlers(node)
+    cluster = ClusterHandlers(node)
     listed: list[Route] = [
         (op.START_WORKFLOW, workflows.start),
         (op.GET_WORKFLOW, workflows.get),
@@ -47,6 +49,8 @@ def routes(node: ApiNode) -> list[Route]:
         (op.GET_METADATA, health.get_metadata),
         (op.SET_METADATA, health.set_metadata),
         (op.SHUTDOWN, health.shutdown),
+        (op.GET_CLUSTER, cluster.get),
+        (op.DRAIN_NODE, cluster.drain),
     ]
     document = openapi.document(
         [*(operation for operation, _ in listed), op.OPENAPI], node.api_config.version

@@ -94,6 +94,13 @@ class NodeHandlers:
                 sqlite_version=status.sqlite_version,
                 degraded=status.degraded,
                 stopping=status.stopping,
+                cluster_id=status.cluster_id,
+                generation=status.generation,
+                nodes=status.nodes,
+                slots=status.slots,
+                peers=status.peers,
+                placement_version=status.placement_version,
+                missing=list(status.missing),
             ),
         )
 

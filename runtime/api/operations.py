@@ -259,6 +259,29 @@ SHUTDOWN = Operation(
     code="ERR_SHUTDOWN",
     refusals=_SIMPLE,
 )
+GET_CLUSTER = Operation(
+    name="GetCluster",
+    method="GET",
+    path="/cluster",
+    about="The nodes of the cluster, and what each has to do.",
+    success=200,
+    answer=answers.Cluster,
+    code="ERR_GET_CLUSTER",
+    failure="error reading the cluster: {error}",
+    refusals=(*_SIMPLE, 503),
+)
+DRAIN_NODE = Operation(
+    name="DrainNode",
+    method="POST",
+    path="/cluster/nodes/{nodeID}/drain",
+    about="Have a node hand over its work to the others and end.",
+    parameters=(p.NODE_ID,),
+    success=202,
+    answer=answers.Nothing,
+    code="ERR_DRAIN_NODE",
+    failure="error draining node '{nodeID}': {error}",
+    refusals=(404, 429, *_SIMPLE, 503),
+)
 OPENAPI = Operation(
     name="OpenAPI",
     method="GET",

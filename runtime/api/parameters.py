@@ -74,6 +74,13 @@ METADATA_KEY = Parameter(
     parse=parsing.required(parsing.BAD_REQUEST, "no metadata key was provided"),
     schema=_SEGMENT,
 )
+NODE_ID = Parameter(
+    name="nodeID",
+    place=Place.PATH,
+    about="Id of the node, as in the cluster's status.",
+    parse=parsing.required(parsing.BAD_REQUEST, "no node ID was provided"),
+    schema=_SEGMENT,
+)
 
 # Dapr's.
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from perdure.actors.errors import Refused
+from perdure.placement.membership import NodeState
 from perdure.runtime.workflow.history import Status, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
@@ -84,6 +86,8 @@ class ApiConfig:
     """Version of the perdure package."""
     host: str = "127.0.0.1"
     port: int = 3500
+    reuse_port: bool = False
+    """Share the port with other nodes of this machine."""
     tokens: tuple[str, ...] = field(default=(), repr=False)
     """Accepted API tokens; two at once allow a rotation. None: no token is asked for."""
     allowed_hosts: frozenset[str] = frozenset()
@@ -116,6 +120,67 @@ class NodeStatus:
     degraded: str | None = None
     """Why nothing can be written at present."""
     stopping: bool = False
+    cluster_id: str | None = None
+    generation: int = 0
+    """Of this stay in the cluster."""
+    nodes: int = 1
+    """Present nodes of the cluster, this one included."""
+    slots: int = 0
+    """Slots that this node owns."""
+    peers: int = 0
+    """Other nodes that this one has a connection to."""
+    placement_version: int = 0
+    missing: tuple[str, ...] = ()
+    """Workflows and activities that other nodes of the app have and this one lacks."""
+
+
+class NodeNotFound(Refused):
+    """No node of this id is in the cluster at present."""
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"no node '{node_id}' is in this cluster")
+        self.node_id = node_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """One present node of the cluster. What a node does not answer in time about itself is None."""
+
+    node_id: str
+    pid: int
+    address: str
+    """Where its clients reach it."""
+    peer_address: str
+    """Where other nodes reach it."""
+    app_id: str
+    state: NodeState
+    generation: int
+    slots: int
+    """How many it owns."""
+    activations: int | None = None
+    """Workflow instances that are live on it."""
+    activities_running: int | None = None
+    activities_waiting: int | None = None
+    lease_age_seconds: float | None = None
+    """How long ago it renewed its lease."""
+    workflows: tuple[str, ...] = ()
+    activities: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Names of either that other nodes of its app have and it lacks."""
+    is_self: bool = False
+    """Whether it is the node that tells this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """The cluster as one node sees it."""
+
+    cluster_id: str | None = None
+    version: int
+    """Of the placement table."""
+    lease_seconds: float
+    nodes: tuple[NodeFacts, ...]
+    """The present ones, of all apps, by id."""
 
 
 class ApiNode(Protocol):
@@ -130,3 +195,12 @@ class ApiNode(Protocol):
     def status(self) -> NodeStatus: ...
 
     def request_shutdown(self, *, force: bool = False) -> None: ...
+
+    async def cluster(self) -> ClusterStatus: ...
+
+    async def drain_node(self, node_id: str) -> None:
+        """Have a node hand over its work and end, as SIGTERM does; returns once it knows.
+
+        Raises `NodeNotFound`, and `NodeUnreachable` if it does not answer.
+        """
+        ...

@@ -35,14 +35,17 @@ _log.addFilter(_BrokenBodies())
 class ApiServer:
     """Owns the listening socket and its connections, from enter to exit.
 
-    Leaving it stops listening at once and gives requests under way `drain_seconds`.
+    Leaving it, or `close`, stops listening at once and gives requests under way `drain_seconds`.
+    Unless `is_open` it has its address when it is entered, and takes connections from `open` on.
     """
 
-    def __init__(self, node: ApiNode) -> None:
+    def __init__(self, node: ApiNode, *, is_open: bool = True) -> None:
         self._config = node.api_config
+        self._is_open = is_open
         self.connections_max = _connections_max(self._config.connections_max)
         self._dispatcher = Dispatcher(node)
         self._open = AsyncExitStack()
+        self._listening: asyncio.Server | None = None
         self._url: str | None = None
 
     @property
@@ -57,10 +60,16 @@ class ApiServer:
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self._drain, manager)
             listening = await asyncio.get_running_loop().create_server(
-                lambda: self._connection(manager), config.host, config.port, backlog=BACKLOG
+                lambda: self._connection(manager),
+                config.host,
+                config.port,
+                backlog=BACKLOG,
+                reuse_port=config.reuse_port or None,
+                start_serving=self._is_open,
             )
             undo.callback(listening.close)
             self._open = undo.pop_all()
+        self._listening = listening
         host, port = listening.sockets[0].getsockname()[:2]
         self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         return self
@@ -71,6 +80,15 @@ class ApiServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Take connections."""
+        assert self._listening is not None
+        await self._listening.start_serving()
+
+    async def close(self) -> None:
+        """What leaving does; done twice, it is done once."""
         await self._open.aclose()
 
     def _connection(self, manager: web.Server) -> Connection:

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from perdure.actors.errors import PerdureError, Retryable, StoreDamaged
 from perdure.runtime.remote.errors import (
+    NodeNotFound,
     Unauthorized,
     WorkflowExists,
     WorkflowNotFinished,
@@ -31,8 +32,8 @@ Exit codes:
   0    done
   1    the workflow failed or was terminated (run --wait, wait); the app or node failed (serve)
   2    wrong usage, setting or APP
-  3    no such workflow instance
-  4    refused by the node; or (serve) the database cannot be used, or another node has it
+  3    no such workflow instance, or node
+  4    refused by the node; or (serve) the database cannot be used, or a node of this id runs on it
   5    the node cannot be reached, or cannot work at present; try again
   6    the workflow has not ended within --timeout
   70   the database is damaged, or of a newer release
@@ -43,7 +44,7 @@ Exit codes:
 def code_of(error: PerdureError) -> ExitCode:
     """The exit code for an error that the user can do something about."""
     match error:
-        case WorkflowNotFound():
+        case WorkflowNotFound() | NodeNotFound():
             return ExitCode.NOT_FOUND
         case StoreDamaged():
             return ExitCode.STORE_DAMAGED
@@ -54,6 +55,7 @@ def code_of(error: PerdureError) -> ExitCode:
 
 
 _NEXT_STEPS: dict[type[PerdureError], str] = {
+    NodeNotFound: "`perdure cluster status` shows the nodes that there are.",
     WorkflowNotFound: "`perdure workflow list` shows the instances that there are.",
     WorkflowExists: "Choose another --id, or leave it out.",
     WorkflowNotFinished: "Terminate it first: `perdure workflow terminate ID`.",

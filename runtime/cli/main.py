@@ -15,6 +15,7 @@ from perdure.runtime.cli.settings import node_options
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("perdure.runtime.cli.serve:serve", "Run a node with the workflows of APP."),
     "workflow": ("perdure.runtime.cli.workflow:workflow", "Start and manage workflows."),
+    "cluster": ("perdure.runtime.cli.cluster:cluster", "Look at the nodes, and drain one."),
 }
 """Where each command is defined, and its line in the help: that must not import them all."""
 

@@ -9,13 +9,27 @@ import click
 
 from perdure.runtime.cli.exits import EPILOG
 
+_DEFAULT_CONFIG = Path("perdure.toml")
+
 
 @click.command(epilog=EPILOG)
 @click.argument("app")
 @click.option("--host", metavar="ADDRESS", help="Listen on this address.  [default: 127.0.0.1]")
 @click.option("--port", metavar="NUMBER", help="Listen on this port; 0 takes any.  [default: 3500]")
 @click.option("--store", metavar="FILE", help="The database.  [default: perdure.db]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    metavar="NUMBER",
+    help="Run so many processes behind the one port.  [default: 1]",
+)
 @click.option("--app-id", metavar="NAME", help="Whose workflows these are.  [default: default]")
+@click.option(
+    "--node-id",
+    metavar="NAME",
+    help="What this node is called in its cluster.  [default: app id and process id]",
+)
 @click.option(
     "--durability",
     metavar="full|normal",
@@ -47,8 +61,15 @@ from perdure.runtime.cli.exits import EPILOG
     help="Further settings.  [default: perdure.toml, if it exists]",
 )
 @click.option("--no-uvloop", is_flag=True, help="Use Python's own event loop even so.")
+@click.option("--tether", type=int, hidden=True, help="For worker processes: see `cli/tether.py`.")
 def serve(
-    app: str, config_path: Path | None, no_uvloop: bool, insecure: bool, **flags: Any
+    app: str,
+    *,
+    workers: int,
+    config_path: Path | None,
+    no_uvloop: bool,
+    tether: int | None,
+    **flags: Any,
 ) -> None:
     """Run a node with the workflows of APP.
 
@@ -58,8 +79,22 @@ def serve(
 
     Ctrl-C or SIGTERM stops the node: running activities get the time of --drain. A second one ends
     it at once, which loses nothing either.
-    """
-    from perdure.runtime.cli.serving import run
 
-    given = {**flags, "insecure": insecure or None}
-    raise click.exceptions.Exit(run(app, given, config_path, use_uvloop=not no_uvloop))
+    With --workers, one process looks after the others: it starts those again that die, and SIGHUP
+    has it replace one after the other, to bring in new code without a break.
+    """
+    given = {**flags, "insecure": flags["insecure"] or None}
+    config_path = config_path or _default_config()
+    if workers > 1:
+        from perdure.runtime.cli import supervise
+
+        code = supervise.run(app, given, config_path, workers=workers, use_uvloop=not no_uvloop)
+    else:
+        from perdure.runtime.cli import serving
+
+        code = serving.run(app, given, config_path, use_uvloop=not no_uvloop, tether=tether)
+    raise click.exceptions.Exit(code)
+
+
+def _default_config() -> Path | None:
+    return _DEFAULT_CONFIG if _DEFAULT_CONFIG.is_file() else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -13,37 +12,56 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from perdure.actors.errors import PerdureError
 from perdure.runtime import garbage
 from perdure.runtime.cli import logs
 from perdure.runtime.cli.exits import ExitCode, code_of
+from perdure.runtime.cli.listening import problem_of
 from perdure.runtime.cli.load import LoadError, load_app
-from perdure.runtime.config import ConfigError, NodeConfig, load
+from perdure.runtime.cli.say import say, told
+from perdure.runtime.cli.tether import hold_on_to
+from perdure.runtime.config import ConfigError
+from perdure.runtime.config_reading import load
 from perdure.runtime.node import ACTIVITY_THREADS, Node
 from perdure.runtime.workflow.source import line_in
 
-_DEFAULT_CONFIG = Path("perdure.toml")
+_SUPERVISED = {"reuse_port": True}
+_SUPERVISED_DEFAULTS = {"kill_stuck_writer": True}
+"""Somebody is there who starts it again."""
 
 
-def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvloop: bool) -> int:
-    """Serve APP; returns the exit code. Everything that is said goes to stderr."""
+def run(
+    app: str,
+    flags: Mapping[str, Any],
+    config_path: Path | None,
+    *,
+    use_uvloop: bool,
+    tether: int | None = None,
+) -> int:
+    """Serve APP; returns the exit code. Everything that is said goes to stderr.
+
+    `tether`, a descriptor, is given to the worker process of a supervisor.
+    """
     try:
-        config = load(flags, toml_path=config_path or _default_config())
+        if tether is None:
+            config = load(flags, toml_path=config_path)
+        else:
+            hold_on_to(tether)
+            flags = {**flags, **_SUPERVISED}
+            config = load(flags, toml_path=config_path, defaults=_SUPERVISED_DEFAULTS)
         logs.set_up(config.log_level)
         node = Node(load_app(app), config=config, http=True)
     except ConfigError as error:
-        return _told(str(error), ExitCode.USAGE)
+        return told(str(error), ExitCode.USAGE)
     except LoadError as error:
-        return _told(str(error), error.exit_code)
+        return told(str(error), error.exit_code)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
-            runner.run(_serve(node))
+            runner.run(_serve(node, is_supervised=tether is not None))
     except KeyboardInterrupt as error:
         # Ctrl-C does not come this way: it is the app's own, and only the node's end stops it.
         where = line_in(error.__traceback__) or "code of the app"
-        return _told(f"stopped at once by a KeyboardInterrupt at {where}", ExitCode.INTERRUPTED)
+        return told(f"stopped at once by a KeyboardInterrupt at {where}", ExitCode.INTERRUPTED)
     except (PerdureError, OSError, BaseExceptionGroup) as error:
         return _ended(error, node)
     if any(thread.name.startswith(ACTIVITY_THREADS) for thread in threading.enumerate()):
@@ -54,9 +72,9 @@ def run(app: str, flags: Mapping[str, Any], config_path: Path | None, *, use_uvl
     return ExitCode.OK
 
 
-async def _serve(node: Node) -> None:
+async def _serve(node: Node, *, is_supervised: bool) -> None:
     registry, config = node.registry, node.config
-    stop = _Stop(node, config)
+    stop = _Stop(node, config.drain_seconds, is_supervised=is_supervised)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.signalled, number)
@@ -64,32 +82,37 @@ async def _serve(node: Node) -> None:
         garbage.settle()
         workflows = sum(1 for _ in registry.workflows())
         activities = sum(1 for _ in registry.activities())
-        _say(
+        say(
             f"ready on {node.url}, store {config.store} ({config.durability}), "
             f"{_counted(workflows, 'workflow')}, {_counted(activities, 'activity')}"
         )
         await node.run_until_stopped()
-    _say("stopped")
+    say("stopped")
 
 
 class _Stop:
-    """What a signal does: the first asks the node to drain, the second ends the process."""
+    """What a signal does: the first asks the node to drain, the second ends the process.
 
-    def __init__(self, node: Node, config: NodeConfig) -> None:
+    Not the second one in a worker process: a service manager may tell all processes to end, and the
+    supervisor tells them again. Who wants them to end at once kills them.
+    """
+
+    def __init__(self, node: Node, drain_seconds: float, *, is_supervised: bool) -> None:
         self._node = node
-        self._drain_seconds = config.drain_seconds
+        self._drain_seconds = drain_seconds
+        self._is_supervised = is_supervised
         self._asked = False
 
     def signalled(self, number: int) -> None:
+        if self._asked and self._is_supervised:
+            return
         if self._asked:
-            _say("stopped at once; nothing that was acknowledged is lost")
+            say("stopped at once; nothing that was acknowledged is lost")
             # Not `sys.exit`: that would wait for the threads of activities that still run.
             os._exit(128 + number)
         self._asked = True
-        _say(
-            f"stopping: running activities get {self._drain_seconds:g} seconds; "
-            "once more ends it at once"
-        )
+        once_more = "" if self._is_supervised else "; once more ends it at once"
+        say(f"stopping: running activities get {self._drain_seconds:g} seconds{once_more}")
         self._node.request_shutdown()
 
 
@@ -99,29 +122,16 @@ def _ended(error: BaseException, node: Node) -> int:
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     config = node.config
-    if isinstance(first, OSError) and first.errno in (errno.EADDRINUSE, errno.EACCES):
-        return _told(_not_listening(first, config), ExitCode.FAILED)
-    if isinstance(first, OSError) and first.errno == errno.EADDRNOTAVAIL:
-        return _told(f"{config.host} is not an address of this machine (--host)", ExitCode.USAGE)
+    if isinstance(first, OSError):
+        if config.peer_port and f"', {config.peer_port})" in str(first):
+            return told(f"peer_port: {first.strerror}", ExitCode.FAILED)
+        if found := problem_of(first, config.host, config.port):
+            return told(*found)
     if isinstance(first, PerdureError):
         if first is node.failure:
             return code_of(first)  # The log has said so.
-        return _told(str(first), code_of(first))
+        return told(str(first), code_of(first))
     raise error
-
-
-def _not_listening(error: OSError, config: NodeConfig) -> str:
-    where = f"port {config.port} on {config.host}"
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{where} is in use by another process; choose another with --port, "
-            "or --port 0 for any free one"
-        )
-    return f"this user may not listen on {where}; choose a port above 1023 with --port"
-
-
-def _default_config() -> Path | None:
-    return _DEFAULT_CONFIG if _DEFAULT_CONFIG.is_file() else None
 
 
 def _loop_factory(use_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -139,12 +149,3 @@ def _counted(number: int, what: str) -> str:
     if number == 1:
         return f"1 {what}"
     return f"{number} {what[:-1]}ies" if what.endswith("y") else f"{number} {what}s"
-
-
-def _told(message: str, code: ExitCode) -> int:
-    _say(message)
-    return code
-
-
-def _say(message: str) -> None:
-    click.echo(f"perdure: {message}", file=sys.stderr)

@@ -66,7 +66,11 @@ class DaprWorkflowContext:
         """Schedule an activity, by its function or name; the task has its result."""
         _refuse_propagation(propagation)
         return self._ctx.call_activity(
-            name_for(activity), input=raw(input), retry_policy=retry_policy, app_id=app_id
+            name_for(activity),
+            input=raw(input),
+            retry_policy=retry_policy,
+            app_id=app_id,
+            result_type=Wire,
         )
 
     def call_child_workflow(
@@ -87,6 +91,7 @@ class DaprWorkflowContext:
             instance_id=instance_id,
             retry_policy=retry_policy,
             app_id=app_id,
+            result_type=Wire,
         )
 
     def create_timer(self, fire_at: datetime | timedelta) -> Task[None]:

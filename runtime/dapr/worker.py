@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from perdure.runtime.config import NodeConfig, load
+from perdure.runtime.config import NodeConfig
+from perdure.runtime.config_reading import load
 from perdure.runtime.dapr.address import address_of, http_port
 from perdure.runtime.dapr.background import RUNNING, BackgroundNode
 from perdure.runtime.dapr.definitions import activity_definition, workflow_definition

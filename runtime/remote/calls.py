@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
+from perdure.runtime.remote.cluster import ClusterStatus, cluster_of
 from perdure.runtime.remote.errors import ApiError, api_error
 from perdure.runtime.remote.state import (
     HistoryEvent,
@@ -181,6 +182,15 @@ class Calls:
         request = self._get((instance_id, "history"), {})
         return Call(f"read the history of '{instance_id}'", request, _history, repeatable=True)
 
+    def cluster(self) -> Call[ClusterStatus]:
+        request = Request("GET", "/v1.0/cluster", timeout=self._timeout)
+        return Call("read the state of the cluster", request, _cluster, repeatable=True)
+
+    def drain(self, node_id: str) -> Call[None]:
+        part = quote(_required(node_id, "the node id"), safe="")
+        request = Request("POST", f"/v1.0/cluster/nodes/{part}/drain", timeout=self._timeout)
+        return Call(f"drain node '{node_id}'", request, _accepted, repeatable=True)
+
     def _verb(
         self,
         instance_id: str,
@@ -255,6 +265,10 @@ def _listing(answer: Answer) -> StateListing:
 def _counts(answer: Answer) -> Mapping[WorkflowStatus, int]:
     counts: Mapping[str, int] = answer.json().get("counts") or {}
     return {WorkflowStatus(status): number for status, number in counts.items()}
+
+
+def _cluster(answer: Answer) -> ClusterStatus:
+    return cluster_of(answer.json())
 
 
 def _history(answer: Answer) -> list[HistoryEvent]:

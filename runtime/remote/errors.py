@@ -58,6 +58,10 @@ class WorkflowNotFound(ApiError, Refused):
     """There is no instance of this id."""
 
 
+class NodeNotFound(ApiError, Refused):
+    """There is no node of this id in the cluster."""
+
+
 class WorkflowExists(ApiError, Refused):
     """The id is in use and cannot be started again now."""
 
@@ -107,7 +111,10 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     429: NodeBusy,
     503: NodeUnavailable,
 }
-_BY_CODE: dict[str, type[ApiError]] = {"ERR_INSTANCE_ID_NOT_FOUND": WorkflowNotFound}
+_BY_CODE: dict[str, type[ApiError]] = {
+    "ERR_INSTANCE_ID_NOT_FOUND": WorkflowNotFound,
+    "ERR_NODE_NOT_FOUND": NodeNotFound,
+}
 _BY_TEXT: tuple[tuple[str, type[ApiError]], ...] = (
     ("workflow is stalled", WorkflowStalled),
     ("no such instance exists", WorkflowNotFound),

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from perdure.runtime.remote.calls import Calls
+from perdure.runtime.remote.cluster import ClusterStatus
 from perdure.runtime.remote.errors import WorkflowNotFound
 from perdure.runtime.remote.flow import Conversation, Flow
 from perdure.runtime.remote.state import (
@@ -98,6 +99,12 @@ class Operations:
 
     def history(self, instance_id: str) -> Flow[list[HistoryEvent]]:
         return self._talk.perform(self._calls.history(instance_id))
+
+    def cluster(self) -> Flow[ClusterStatus]:
+        return self._talk.perform(self._calls.cluster())
+
+    def drain(self, node_id: str) -> Flow[None]:
+        return self._talk.perform(self._calls.drain(node_id))
 
     def start_classic(
         self,

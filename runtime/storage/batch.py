@@ -98,9 +98,9 @@ class Batch:
         for out in unit.outbox:
             type_, id_ = out.target
             slot, body = slot_of(id_, self._slots), out.body
-            self._outbox.append(
-                (app_id, type_, id_, slot, out.message_id, body, body_checksum(body))
-            )
+            # Every app of a database has the same number of slots.
+            app, checksum = out.app_id or app_id, body_checksum(body)
+            self._outbox.append((app, type_, id_, slot, out.message_id, body, checksum))
         if unit.reminders_cleared:
             self._cleared += [(key, name) for name in unit.reminders_cleared]
         if unit.reminders_set:

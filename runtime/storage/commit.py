@@ -9,17 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from perdure.actors.errors import NodeFenced, StoreUnavailable, TurnConflict
+from perdure.actors.errors import NotOwner, StoreUnavailable, TurnConflict
 from perdure.actors.ports import Fence
 from perdure.actors.unit_of_work import UnitOfWork
 from perdure.runtime.storage.batch import Batch
 from perdure.runtime.storage.failures import meaning
+from perdure.runtime.storage.membership import check
 from perdure.runtime.storage.transaction import write_transaction
 
-_FENCE = (
-    "UPDATE nodes SET heartbeat = heartbeat + 1 "
-    "WHERE node_id = ? AND incarnation = ? AND generation = ? AND state = 'up'"
-)
 _VERSION = "SELECT value FROM meta WHERE key = 'placement_version'"
 _OWNED = "SELECT slot, epoch FROM slots WHERE app_id = ? AND owner = ? AND owner_generation = ?"
 
@@ -77,13 +74,13 @@ class Commit:
         return write_transaction(connection, self._one_by_one)
 
     def _together(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        self._check(connection)
+        check(connection, self._fence)
         if not batch.claims <= self._owned.read(connection, self._fence):
             raise TurnConflict("some slot has changed its owner")
         _apply(connection, batch)
 
     def _one_by_one(self, connection: sqlite3.Connection) -> Outcomes:
-        self._check(connection)
+        check(connection, self._fence)
         owned = self._owned.read(connection, self._fence)
         return [self._alone(connection, unit, owned) for unit in self._units]
 
@@ -94,7 +91,7 @@ class Commit:
         owned: frozenset[tuple[int, int]],
     ) -> Exception | None:
         if (unit.slot, unit.epoch) not in owned:
-            return TurnConflict(
+            return NotOwner(
                 f"{unit.ref}: slot {unit.slot} is no longer this node's at epoch {unit.epoch}"
             )
         connection.execute("SAVEPOINT unit")
@@ -118,14 +115,6 @@ class Commit:
         connection.execute("ROLLBACK TO unit")
         connection.execute("RELEASE unit")
         return outcome
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        fence = self._fence
-        arguments = (fence.node_id, fence.incarnation, fence.generation)
-        if connection.execute(_FENCE, arguments).rowcount != 1:
-            raise NodeFenced(
-                f"node {fence.node_id!r} is no longer a member under generation {fence.generation}"
-            )
 
 
 def _apply(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -38,6 +38,8 @@ class LockHolder:
     pid: int
     started: int
     node_id: str
+    may_be_killed: bool = False
+    """By a node that has waited for two leases: somebody is there who starts it again."""
 
     def __str__(self) -> str:
         return f"process {self.pid} (node {self.node_id!r})"

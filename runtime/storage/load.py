@@ -68,6 +68,13 @@ def _state(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> Stored
     return stored
 
 
+def inboxes(
+    connection: sqlite3.Connection, app_id: str, refs: Sequence[ActorRef]
+) -> list[list[InboxRow]]:
+    """What each of the actors has not consumed yet."""
+    return [_inbox(connection, app_id, ref) for ref in refs]
+
+
 def _inbox(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> list[InboxRow]:
     return [
         # A damaged body is given as an empty one, which no actor type can decode: it is then dealt

@@ -6,21 +6,38 @@ slots of a committing node are checked against.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from perdure.actors.errors import NodeFenced
 from perdure.actors.ports import Fence
-from perdure.placement.errors import ClusterOccupied, NodeIdTaken
-from perdure.placement.membership import NodeIdentity, NodeRecord, NodeState
-from perdure.placement.ports import IsAlive, Joined
+from perdure.placement.balance import moves
+from perdure.placement.errors import ClusterSecretWrong, NodeIdTaken
+from perdure.placement.membership import (
+    ClusterView,
+    Membership,
+    NodeIdentity,
+    NodeRecord,
+    NodeState,
+)
+from perdure.placement.ports import HandOver, IsAlive, Joined, Secret
 from perdure.placement.table import PlacementTable, SlotOwner
 from perdure.runtime.workflow.history import Status
 
-_NODES = (
-    "SELECT node_id, incarnation, generation, heartbeat, state, app_id, address, hosted_types, "
-    "pid, started, boot_id FROM nodes ORDER BY node_id"
+_COLUMNS = (
+    "node_id, incarnation, generation, heartbeat, state, app_id, address, hosted_types, "
+    "pid, started, boot_id, peer_address"
 )
-_DIE = "UPDATE nodes SET state = 'dead' WHERE node_id = ? AND generation = ?"
+_NODES = f"SELECT {_COLUMNS} FROM nodes ORDER BY node_id"
+_DIE = (
+    "UPDATE nodes SET state = 'dead' WHERE node_id = ? AND generation = ? AND heartbeat = ? "
+    "AND state IN ('joining', 'up', 'draining')"
+)
 # What is stalled has nothing running that could have killed the node.
 _COUNT_ATTEMPT = (
     "UPDATE workflows SET attempts = attempts + 1 WHERE key IN ("
@@ -33,17 +50,28 @@ _COUNT_ATTEMPT = (
 )
 # Told of once, by the join that found them; else a row would stay for every start of a node.
 _FORGET = "DELETE FROM nodes WHERE state IN ('left', 'dead')"
-_ENTER = "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_COUNT_SLOTS = "SELECT count(*) FROM slots WHERE app_id = ?"
+_ENTER = f"INSERT OR REPLACE INTO nodes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CREATE_SLOT = "INSERT INTO slots VALUES (?, ?, ?, ?, 1)"
-_TAKE_SLOTS = "UPDATE slots SET owner = ?, owner_generation = ?, epoch = epoch + 1 WHERE app_id = ?"
-_LEAVE = (
-    "UPDATE nodes SET state = 'left' "
-    "WHERE node_id = ? AND incarnation = ? AND generation = ? AND state = 'up'"
+_GIVE = (
+    "UPDATE slots SET owner = ?, owner_generation = ?, epoch = epoch + 1 "
+    "WHERE app_id = ? AND slot = ? AND owner = ? AND owner_generation = ? AND epoch = ?"
 )
-_TABLE = "SELECT owner, owner_generation, epoch FROM slots WHERE app_id = ? ORDER BY slot"
-
-_PRESENT = frozenset({NodeState.JOINING, NodeState.UP, NodeState.DRAINING})
+FENCE = (
+    "UPDATE nodes SET heartbeat = heartbeat + 1 WHERE node_id = ? AND incarnation = ? "
+    "AND generation = ? AND state IN ('up', 'draining')"
+)
+_DRAIN = (
+    "UPDATE nodes SET state = 'draining' WHERE node_id = ? AND incarnation = ? AND generation = ?"
+)
+_LEAVE = (
+    "UPDATE nodes SET state = 'left' WHERE node_id = ? AND incarnation = ? AND generation = ? "
+    "AND state IN ('up', 'draining')"
+)
+_SLOTS = "SELECT app_id, owner, owner_generation, epoch FROM slots ORDER BY app_id, slot"
+_SLOTS_OF_ANY = "SELECT count(DISTINCT slot) FROM slots"
+_META = "SELECT value FROM meta WHERE key = ?"
+_KEEP = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO NOTHING"
+_SET = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 def join(
@@ -52,78 +80,118 @@ def join(
     slots: int,
     is_alive: IsAlive,
     now_us: int,
+    *,
+    presumed_dead: NodeRecord | None,
+    secret: Secret,
 ) -> Joined:
-    """Become the member that owns every slot, or raise and change nothing."""
+    """Become a member and take over what nobody living owns, or raise and change nothing."""
     connection.execute(_FORGET)
-    unclean = [
-        _bury(connection, member, now_us)
-        for member in nodes(connection)
-        if member.state in _PRESENT and not _is_former_self(identity, member, is_alive)
-    ]
+    unclean, others = [], False
+    for member in nodes(connection):
+        if member.identity.incarnation == identity.incarnation:
+            continue  # Fenced, or unsure of its last join: nobody has died.
+        if (presumed_dead is None or member != presumed_dead) and is_alive(member.identity):
+            _refuse_twin(identity, member)
+            others = True
+        elif _bury(connection, member, now_us):
+            unclean.append(replace(member, state=NodeState.DEAD))
+    shared = _agree_on_secret(connection, secret, others=others)
     generation = _count_up(connection, "generation", 1)
     connection.execute(_ENTER, _row_of(identity, generation))
-    (existing,) = connection.execute(_COUNT_SLOTS, (identity.app_id,)).fetchone()
-    if existing:
-        connection.execute(_TAKE_SLOTS, (identity.node_id, generation, identity.app_id))
-    else:
-        rows = [(identity.app_id, slot, identity.node_id, generation) for slot in range(slots)]
+    if not _owners(connection, identity.app_id):
+        # Every app has the same number: a message to an app that has never been there has its slot.
+        (found,) = connection.execute(_SLOTS_OF_ANY).fetchone()
+        stay = (identity.node_id, generation)
+        rows = [(identity.app_id, slot, *stay) for slot in range(found or slots)]
         connection.executemany(_CREATE_SLOT, rows)
+    _house(connection)
     _count_up(connection, "placement_version", 1)
     # Unique without a random source of the store's own: an incarnation is random.
-    connection.execute(
-        "INSERT INTO meta VALUES ('cluster_id', ?) ON CONFLICT (key) DO NOTHING",
-        (identity.incarnation,),
-    )
+    connection.execute(_KEEP, ("cluster_id", identity.incarnation))
     fence = Fence(identity.node_id, identity.incarnation, generation)
-    return Joined(fence, table(connection, identity.app_id), tuple(unclean))
+    view = cluster(connection)
+    cluster_id = str(_meta(connection, "cluster_id"))
+    table = view.tables[identity.app_id]
+    return Joined(fence, view, table, tuple(unclean), cluster_id, shared)
+
+
+def take_over(
+    connection: sqlite3.Connection, fence: Fence, dead: NodeRecord | None, now_us: int
+) -> bool:
+    check(connection, fence)
+    if dead is not None and not _bury(connection, dead, now_us):
+        return False
+    if not _house(connection) and dead is None:
+        return False
+    _count_up(connection, "placement_version", 1)
+    return True
+
+
+def hand_over(connection: sqlite3.Connection, fence: Fence, given: Sequence[HandOver]) -> int:
+    check(connection, fence)
+    (app_id,) = connection.execute(
+        "SELECT app_id FROM nodes WHERE node_id = ?", (fence.node_id,)
+    ).fetchone()
+    up = {
+        node.membership
+        for node in nodes(connection)
+        if node.state is NodeState.UP and node.app_id == app_id
+    }
+    owner = (fence.node_id, fence.generation)
+    rows = [(*one.to, app_id, one.slot, *owner, one.epoch) for one in given if one.to in up]
+    count = connection.executemany(_GIVE, rows).rowcount if rows else 0
+    if count:
+        _count_up(connection, "placement_version", 1)
+    return count
+
+
+def begin_drain(connection: sqlite3.Connection, fence: Fence) -> None:
+    check(connection, fence)
+    connection.execute(_DRAIN, (fence.node_id, fence.incarnation, fence.generation))
+    _count_up(connection, "placement_version", 1)
 
 
 def leave(connection: sqlite3.Connection, fence: Fence) -> None:
-    connection.execute(_LEAVE, (fence.node_id, fence.incarnation, fence.generation))
+    arguments = (fence.node_id, fence.incarnation, fence.generation)
+    if connection.execute(_LEAVE, arguments).rowcount:
+        _house(connection)
+        _count_up(connection, "placement_version", 1)
 
 
-def table(connection: sqlite3.Connection, app_id: str) -> PlacementTable:
-    found = connection.execute("SELECT value FROM meta WHERE key = 'placement_version'").fetchone()
-    owners = [SlotOwner(*row) for row in connection.execute(_TABLE, (app_id,))]
-    return PlacementTable(0 if found is None else found[0], tuple(owners))
+def check(connection: sqlite3.Connection, fence: Fence) -> None:
+    """The fence, which is the heartbeat: first statement of every write of a member."""
+    arguments = (fence.node_id, fence.incarnation, fence.generation)
+    if connection.execute(FENCE, arguments).rowcount != 1:
+        raise NodeFenced(
+            f"node {fence.node_id!r} is no longer a member under generation {fence.generation}"
+        )
+
+
+def cluster(connection: sqlite3.Connection, known: ClusterView | None = None) -> ClusterView:
+    """The cluster as it is. Of one that is `known`, only heartbeats move under the same version."""
+    version = _meta(connection, "placement_version") or 0
+    if known is not None and known.version == version:
+        beats = dict(connection.execute("SELECT node_id, heartbeat FROM nodes"))
+        moved = [
+            node
+            if node.heartbeat == beats[node.node_id]
+            else replace(node, heartbeat=beats[node.node_id])
+            for node in known.nodes
+        ]
+        return replace(known, nodes=tuple(moved))
+    owners: dict[str, list[SlotOwner]] = {}
+    for app_id, node_id, generation, epoch in connection.execute(_SLOTS):
+        owners.setdefault(app_id, []).append(SlotOwner(node_id, generation, epoch))
+    tables = {app_id: PlacementTable(version, tuple(found)) for app_id, found in owners.items()}
+    return ClusterView(version=version, nodes=tuple(nodes(connection)), tables=tables)
 
 
 def nodes(connection: sqlite3.Connection) -> list[NodeRecord]:
-    return [
-        NodeRecord(
-            identity=NodeIdentity(
-                node_id=node_id,
-                incarnation=incarnation,
-                app_id=app_id,
-                address=address,
-                pid=pid,
-                started=started,
-                boot_id=boot_id,
-                hosted_types=tuple(json.loads(hosted_types)),
-            ),
-            generation=generation,
-            heartbeat=heartbeat,
-            state=NodeState(state),
-        )
-        for (
-            node_id,
-            incarnation,
-            generation,
-            heartbeat,
-            state,
-            app_id,
-            address,
-            hosted_types,
-            pid,
-            started,
-            boot_id,
-        ) in connection.execute(_NODES)
-    ]
+    return [_record_of(row) for row in connection.execute(_NODES)]
 
 
 def slot_count(connection: sqlite3.Connection, app_id: str) -> int:
-    count: int = connection.execute(_COUNT_SLOTS, (app_id,)).fetchone()[0]
-    return count
+    return len(_owners(connection, app_id))
 
 
 def reserve_keys(connection: sqlite3.Connection, count: int) -> range:
@@ -131,38 +199,127 @@ def reserve_keys(connection: sqlite3.Connection, count: int) -> range:
     return range(end - count + 1, end + 1)
 
 
-def _is_former_self(identity: NodeIdentity, member: NodeRecord, is_alive: IsAlive) -> bool:
-    """Whether `member` is this very process under an earlier generation. Raises if it lives."""
+# ---- who lives
+
+
+def _refuse_twin(identity: NodeIdentity, member: NodeRecord) -> None:
     other = member.identity
-    if other.incarnation == identity.incarnation:
-        return True  # Fenced, or unsure of its last join: nobody has died.
-    if not is_alive(other):
-        return False
     if other.node_id == identity.node_id:
         raise NodeIdTaken(
             f"node id {other.node_id!r} is in use by the running process {other.pid} "
-            f"({other.address}), and a database takes one node at a time; "
-            "stop that one, or give this node a database of its own"
+            f"({other.address}); stop that one, or start this node under another id (--node-id)"
         )
-    raise ClusterOccupied(
-        f"the database is in use by node {other.node_id!r}, the running process {other.pid} "
-        f"({other.address}); stop it, or give this node a database of its own"
-    )
 
 
-def _bury(connection: sqlite3.Connection, member: NodeRecord, now_us: int) -> NodeRecord:
+def _bury(connection: sqlite3.Connection, member: NodeRecord, now_us: int) -> bool:
+    """Mark a member dead, unless it has shown a sign of life since the record was read."""
     identity = member.identity
-    connection.execute(_DIE, (identity.node_id, member.generation))
-    connection.execute(
-        _COUNT_ATTEMPT,
-        (now_us, identity.app_id, identity.app_id, identity.node_id, member.generation),
+    arguments = (identity.node_id, member.generation, member.heartbeat)
+    if not connection.execute(_DIE, arguments).rowcount:
+        return False
+    app_id, stay = identity.app_id, (identity.node_id, member.generation)
+    connection.execute(_COUNT_ATTEMPT, (now_us, app_id, app_id, *stay))
+    return True
+
+
+def _house(connection: sqlite3.Connection) -> bool:
+    """Give every slot that no member owns to a member of its app; False if there was none."""
+    members = [node for node in nodes(connection) if node.is_present]
+    present = {node.membership for node in members}
+    changed = False
+    for app_id in sorted({node.app_id for node in members}):
+        owners = _owners(connection, app_id)
+        stays = [Membership(owner.node_id, owner.generation) for owner in owners]
+        if present.issuperset(stays):
+            continue
+        up = [n.membership for n in members if n.app_id == app_id and n.state is NodeState.UP]
+        rows = [
+            (*to, app_id, slot, *stays[slot], owners[slot].epoch)
+            for slot, to in sorted(moves(stays, up).items())
+            # The living hand over by themselves, when they are ready to.
+            if stays[slot] not in present
+        ]
+        if rows:
+            connection.executemany(_GIVE, rows)
+            changed = True
+    return changed
+
+
+def _owners(connection: sqlite3.Connection, app_id: str) -> list[SlotOwner]:
+    found = connection.execute(
+        "SELECT owner, owner_generation, epoch FROM slots WHERE app_id = ? ORDER BY slot", (app_id,)
+    )
+    return [SlotOwner(*row) for row in found]
+
+
+# ---- the secret
+
+
+def _agree_on_secret(connection: sqlite3.Connection, secret: Secret, *, others: bool) -> str:
+    """The cluster's secret: the one that is kept here, or one that only the nodes know.
+
+    Of the latter the database holds a digest, so that a node with another one is told so at once.
+    """
+    digest = _meta(connection, "cluster_secret_digest")
+    if secret.given is None:
+        if digest is not None and others:
+            raise ClusterSecretWrong(
+                "the nodes of this database have a cluster secret of their own; give this node the "
+                "same (PERDURE_CLUSTER_SECRET)"
+            )
+        connection.execute("DELETE FROM meta WHERE key = 'cluster_secret_digest'")
+        connection.execute(_KEEP, ("cluster_secret", secret.fresh))
+        return str(_meta(connection, "cluster_secret"))
+    found = hashlib.sha256(f"digest {secret.given}".encode()).hexdigest()
+    if others and (digest is None or not hmac.compare_digest(str(digest), found)):
+        raise ClusterSecretWrong(
+            "the cluster secret of this node is not that of the nodes that run on this database; "
+            "give all of them the same (PERDURE_CLUSTER_SECRET), or none of them any"
+        )
+    connection.execute(_SET, ("cluster_secret_digest", found))
+    return secret.given
+
+
+# ---- rows
+
+
+def _record_of(row: tuple[object, ...]) -> NodeRecord:
+    (
+        node_id,
+        incarnation,
+        generation,
+        heartbeat,
+        state,
+        app_id,
+        address,
+        hosted_types,
+        pid,
+        started,
+        boot_id,
+        peer_address,
+    ) = row
+    identity = NodeIdentity(
+        node_id=str(node_id),
+        incarnation=str(incarnation),
+        app_id=str(app_id),
+        address=str(address),
+        pid=_integer(pid),
+        started=_integer(started),
+        boot_id=str(boot_id),
+        hosted_types=tuple(json.loads(str(hosted_types))),
+        peer_address=str(peer_address),
     )
     return NodeRecord(
         identity=identity,
-        generation=member.generation,
-        heartbeat=member.heartbeat,
-        state=NodeState.DEAD,
+        generation=_integer(generation),
+        heartbeat=_integer(heartbeat),
+        state=NodeState(str(state)),
     )
+
+
+def _integer(value: object) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def _row_of(identity: NodeIdentity, generation: int) -> tuple[object, ...]:
@@ -178,7 +335,13 @@ def _row_of(identity: NodeIdentity, generation: int) -> tuple[object, ...]:
         identity.pid,
         identity.started,
         identity.boot_id,
+        identity.peer_address,
     )
+
+
+def _meta(connection: sqlite3.Connection, key: str) -> Any:
+    found = connection.execute(_META, (key,)).fetchone()
+    return None if found is None else found[0]
 
 
 def _count_up(connection: sqlite3.Connection, counter: str, by: int) -> int:
@@ -188,7 +351,5 @@ def _count_up(connection: sqlite3.Connection, counter: str, by: int) -> int:
         "ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
         (counter, by),
     )
-    value: int = connection.execute("SELECT value FROM meta WHERE key = ?", (counter,)).fetchone()[
-        0
-    ]
+    value: int = connection.execute(_META, (counter,)).fetchone()[0]
     return value

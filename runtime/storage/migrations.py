@@ -12,7 +12,7 @@ from perdure.actors.errors import StoreDamaged
 from perdure.runtime.storage.errors import ForeignDatabase
 from perdure.runtime.storage.transaction import read_transaction, write_transaction
 
-MIGRATIONS: tuple[str, ...] = ("schema.sql",)
+MIGRATIONS: tuple[str, ...] = ("schema.sql", "schema_2.sql")
 """Script number n brings schema version n - 1 to version n. The list only ever grows."""
 
 _SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"

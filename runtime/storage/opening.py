@@ -43,6 +43,8 @@ class StoreOptions:
     """Who to name in the lock file."""
     lock_wait_seconds: float = 10.0
     """How long another process may hold the write lock before that is an error: two leases."""
+    kill_stuck_writer: bool = False
+    """End that process then, if it was started with this too."""
 
 
 @asynccontextmanager
@@ -103,7 +105,12 @@ def _connect(path: Path | str) -> aiosqlite.Connection:
 def _lock(database: Path, options: StoreOptions) -> WriteLock:
     path = database.with_name(database.name + ".lock")
     try:
-        return WriteLock(path, options.node_id, options.lock_wait_seconds)
+        return WriteLock(
+            path,
+            options.node_id,
+            options.lock_wait_seconds,
+            options.kill_stuck_writer,
+        )
     except OSError as error:
         raise NotWritable(
             f"cannot open the lock file {path}: {error.strerror}; it must be a plain file that "

@@ -28,6 +28,7 @@ RUN_OPTIONAL = (
     "parent_id",
     "parent_execution",
     "parent_task",
+    "parent_app",
 )
 _TURN = ("status", "updated_us", "next_seq", "has_work")
 TURN_OPTIONAL = ("custom_status", "output", "failure", "stalled")
@@ -49,6 +50,9 @@ COLUMNS = ", ".join(
 _RUN_END = len(_RUN) + len(RUN_OPTIONAL)
 _TURN_END = _RUN_END + len(_TURN) + len(TURN_OPTIONAL)
 _NO_RUN = (None,) * len(RUN_OPTIONAL)
+_SUMMED = RUN_OPTIONAL.index("parent_app")
+"""The columns before this one are in every checksum; it and those after it, which later schemas
+have added, only where one of them has a value: so that a row of before keeps its checksum."""
 _NO_TURN = (None,) * len(TURN_OPTIONAL)
 
 # Unlike a `msgpack.Packer` this has no buffer of its own, so that any thread may use it.
@@ -73,8 +77,9 @@ def run_columns(row: Instance) -> tuple[Row, Shape, Sequence[Any]]:
         row.parent_id,
         row.parent_execution,
         row.parent_task,
+        row.parent_app,
     )
-    checksum = _crc(_pack((required, optional)))
+    checksum = _run_checksum(required, optional)
     if optional == _NO_RUN:
         return (*required, checksum), _NO_RUN_SHAPE, ()
     return (*required, checksum), *_present(optional)
@@ -106,9 +111,9 @@ def read_row(row: Row) -> tuple[Instance, str | None]:
     run, turn = row[:_RUN_END], row[_RUN_END:_TURN_END]
     required, optional = run[: len(_RUN)], run[len(_RUN) :]
     key, instance_id, slot, name, created_us, execution = required
-    version, start_requests, parent_key, parent_id, parent_execution, parent_task = optional
+    version, start_requests, parent_key, parent_id, parent_execution, parent_task, app = optional
     run_checksum, turn_checksum, attempts = row[_TURN_END:]
-    if _crc(_pack((required, optional))) != run_checksum:
+    if _run_checksum(required, optional) != run_checksum:
         return _damaged(row, "what it was started with")
     state = (key, execution, turn[: len(_TURN)], turn[len(_TURN) :])
     if _crc(_pack(state)) != turn_checksum:
@@ -130,6 +135,7 @@ def read_row(row: Row) -> tuple[Instance, str | None]:
         parent_id=parent_id,
         parent_execution=parent_execution,
         parent_task=parent_task,
+        parent_app=app,
         execution=execution,
         next_seq=next_seq,
         has_work=has_work == 1,
@@ -138,6 +144,12 @@ def read_row(row: Row) -> tuple[Instance, str | None]:
         stalled=stalled,
     )
     return instance, None
+
+
+def _run_checksum(required: Row, optional: Row) -> int:
+    if optional[_SUMMED] is None:
+        optional = optional[:_SUMMED]
+    return _crc(_pack((required, optional)))
 
 
 def body_checksum(body: bytes) -> int:

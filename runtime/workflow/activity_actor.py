@@ -3,43 +3,53 @@
 An activity actor is addressed as `<instance id>::<task id>`, runs its function once and tells the
 workflow actor what came of it. It keeps nothing: until the answer is in the workflow's history, the
 workflow tells it again after a crash. So an activity runs at least once, and again only after a
-fault.
+fault. On which node it runs is decided before (`activity_dispatch`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import inspect
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from perdure.actors.identity import ActorRef
+from perdure.actors.gate import Gate, Limits
 from perdure.actors.ports import Env
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.activity_call import TimeLimit, run_in_thread
+from perdure.runtime.workflow.activity_queue import ActivityQueue, Key, Kind
 from perdure.runtime.workflow.failure import (
     activity_not_registered,
     activity_timed_out,
     failure_of,
 )
-from perdure.runtime.workflow.messages import WORKFLOW, Completion, RunActivity
+from perdure.runtime.workflow.messages import Completion, RunActivity
 from perdure.runtime.workflow.payload import PayloadError
 from perdure.runtime.workflow.registry import ActivityDefinition, Registry
 
-Deliver = Callable[[ActorRef, object], Awaitable[object]]
-"""Hands a message to an actor and waits until it is taken, durably. Raises why it was not."""
+Deliver = Callable[[RunActivity, Completion], Awaitable[object]]
+"""Hands the answer to the workflow that called, wherever it is, and waits until that has taken it,
+durably. Raises why it has not."""
+
+_RECENT_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityConfig:
-    concurrency: int = 1000
+    concurrency: int = 100
     """Activities that run at the same time on this node; the others wait their turn."""
+    threads: int = 100
+    """Of these, plain functions."""
+    backlog_max: int = 10_000
+    """Activities that wait here for their turn."""
     result_bytes_max: int = 2 << 20
+    limits: Limits = field(default_factory=Limits)
+    """For all nodes of the app together."""
 
 
 class ActivityContext:
@@ -78,53 +88,96 @@ class ActivityContext:
         return f"<ActivityContext {self.activity_name} for {self.workflow_id}>"
 
 
+@dataclass(frozen=True, slots=True)
+class RunnerParts:
+    """The collaborators of a runner."""
+
+    registry: Registry
+    env: Env
+    deliver: Deliver
+    executor: Executor | None
+    may_work: Callable[[], bool]
+    """Whether this node may begin anything: not if others may take it for dead."""
+
+
 class ActivityRunner:
     """Runs activities inside `run`. `receive` may be called by anyone on the loop."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        env: Env,
-        deliver: Deliver,
-        executor: Executor | None,
-        config: ActivityConfig,
-    ) -> None:
-        self._registry = registry
-        self._env = env
-        self._deliver = deliver
-        self._executor = executor
+    def __init__(self, parts: RunnerParts, config: ActivityConfig) -> None:
+        self._registry = parts.registry
+        self._env = parts.env
+        self._deliver = parts.deliver
+        self._executor = parts.executor
+        self._may_work = parts.may_work
         self._config = config
-        self._known: dict[str, set[tuple[int, int, int]]] = {}
+        self._gate = Gate(config.limits.within(config.concurrency))
+        self._threads = Gate(Limits(config.threads))
+        self._known: dict[str, set[Key]] = {}
         """What is running, waiting or not answered yet, by instance."""
-        self._waiting: deque[RunActivity] = deque()
+        self._foreign: set[Key] = set()
+        """Those of workflows of other apps, which may have the same instance ids."""
+        self._recent: OrderedDict[Key, None] = OrderedDict()
+        """What has been answered lately: told once more by a slow line, it must not run again."""
+        self._queue = ActivityQueue()
+        self._kinds: dict[str, Kind] = {}
+        self._loop = asyncio.get_running_loop()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], RunActivity] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._draining = False
+        self.is_draining = False
+        self.on_answered: Callable[[RunActivity], None] = lambda message: None
+        """Told when the answer of an activity that ran here is durable."""
         self.started = 0
 
-    def receive(self, ref: ActorRef, message: object) -> None:
-        """Run an activity, unless this very execution is running or waiting already."""
-        assert isinstance(message, RunActivity)
-        if self._draining:
-            return
-        known = self._known.setdefault(message.instance_id, set())
-        key = (message.key, message.execution, message.task_id)
-        if key in known:
-            return
-        known.add(key)
-        if self._group is None or len(self._tasks) >= self._config.concurrency:
-            self._waiting.append(message)
-        else:
-            self._start(message)
+    # ---- in
 
-    def works_for(self, ref: ActorRef) -> bool:
-        """Whether an activity of this workflow instance is at hand here.
+    def receive(self, message: RunActivity) -> bool:
+        """Take on an activity; nothing new happens if this very call is known here already.
 
-        Then all are that it waits for: they were received together, or by its last activation.
+        False if it cannot be taken on: too many wait already, or this node is to stop.
         """
-        return ref.id in self._known
+        known, key = self._known.get(message.instance_id), message.key_of_call
+        if (known is not None and key in known) or key in self._recent:
+            return True
+        if self.is_draining or len(self._queue) >= self._config.backlog_max:
+            return False
+        if known is None:
+            known = self._known[message.instance_id] = set()
+        known.add(key)
+        if message.caller_app is not None:
+            self._foreign.add(key)
+        kind = self._kinds.get(message.name) or self._kind_of(message.name)
+        group = self._group
+        if group is not None and not len(self._queue) and self._admits(kind) and self._may_work():
+            self._start(group, message, kind)
+        else:
+            self._queue.put(message, kind, self._loop.time())
+            self.fill()
+        return True
+
+    def _kind_of(self, name: str) -> Kind:
+        definition = self._registry.activity(name)
+        in_thread = definition is not None and not definition.is_async
+        kind = Kind(name if name in self._config.limits.by_name else "", in_thread)
+        if definition is not None:
+            self._kinds[name] = kind
+        return kind
+
+    def knows(self, message: RunActivity) -> bool:
+        """Whether this very call of an activity runs or waits here, or is not answered yet."""
+        known = self._known.get(message.instance_id)
+        return known is not None and message.key_of_call in known
+
+    def known_of(self, instance_id: str, keys: Iterable[Key]) -> list[Key]:
+        """Those of `keys` that `knows` is true of, or that were answered lately."""
+        known = self._known.get(instance_id, ())
+        return [key for key in keys if key in known or key in self._recent]
+
+    def works_for(self, instance_id: str) -> bool:
+        """Whether an activity of this workflow instance, of this app, is at hand here."""
+        known = self._known.get(instance_id)
+        return known is not None and (not self._foreign or not known <= self._foreign)
 
     @property
     def running(self) -> int:
@@ -132,23 +185,67 @@ class ActivityRunner:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait that no more had better be asked for."""
+        return len(self._queue) > self._config.backlog_max // 2
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds the oldest one waits."""
+        since = self._queue.oldest_since()
+        return 0.0 if since is None else self._loop.time() - since
+
+    def limit(self, limits: Limits) -> None:
+        """What this node may do at a time from now on, besides its own concurrency."""
+        self._gate.set(limits.within(self._config.concurrency))
+        self.fill()
+
+    @property
+    def room(self) -> int:
+        """How many more could begin at once."""
+        if self.is_draining or not self._may_work():
+            return 0
+        rooms = [self._gate.room(), self._threads.room()]
+        # What waits for the limit of its own name keeps no other one from beginning.
+        waiting = self._queue.count(self._admits)
+        return max(min(room for room in rooms if room is not None) - waiting, 0)
+
+    def take_waiting(
+        self,
+        count: int,
+        is_fit: Callable[[RunActivity], bool],
+        by_name: Mapping[str, int] | None = None,
+    ) -> list[RunActivity]:
+        """Give away some of those that wait, the oldest first, to be run by another node."""
+        taken = self._queue.take_some(count, is_fit, by_name)
+        for message in taken:
+            self._forget(message)
+        return taken
+
+    # ---- life
 
     async def run(self) -> None:
         """Run what is received, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
-                while self._waiting and len(self._tasks) < self._config.concurrency:
-                    self._start(self._waiting.popleft())
+                self.fill()
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._group = None  # Before the group ends: what waits must not begin by its end.
 
+    def begin_drain(self) -> None:
+        """Start nothing more; what waits is for others to run."""
+        self.is_draining = True
+        for message in self._queue.take_some(len(self._queue), lambda message: True):
+            self._forget(message)
+
     async def drain(self, grace_seconds: float) -> list[str]:
-        """Start nothing more, let what runs finish, then cancel it. Returns what was cancelled."""
-        self._draining = True
-        self._waiting.clear()
+        """Let what runs finish, then cancel it. Returns what was cancelled."""
+        self.begin_drain()
         try:
             async with asyncio.timeout(grace_seconds):
                 await self._quiet.wait()
@@ -161,41 +258,66 @@ class ActivityRunner:
             await asyncio.sleep(0)  # Let asynchronous ones see it; a thread cannot be stopped.
         return [f"{message.name} for {message.instance_id}" for _, message in left]
 
-    def _start(self, message: RunActivity) -> None:
-        assert self._group is not None
+    def fill(self) -> None:
+        """Begin what waits, as far as the limits allow."""
+        while self._group is not None and len(self._queue) and self._may_work():
+            found = self._queue.take(self._admits)
+            if found is None:
+                return
+            self._start(self._group, *found)
+
+    def _admits(self, kind: Kind) -> bool:
+        return self._gate.admits(kind.name) and (not kind.in_thread or self._threads.admits(""))
+
+    def _start(self, group: asyncio.TaskGroup, message: RunActivity, kind: Kind) -> None:
+        self._gate.enter(kind.name)
+        if kind.in_thread:
+            self._threads.enter("")
         self.started += 1
-        task = self._group.create_task(self._execute(message))
+        task = group.create_task(self._execute(message))
         self._tasks[task] = message
         self._quiet.clear()
-        task.add_done_callback(self._ended)
+        task.add_done_callback(lambda ended: self._ended(ended, kind))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], kind: Kind) -> None:
         del self._tasks[task]
-        if self._waiting and self._group is not None and not self._draining:
-            self._start(self._waiting.popleft())
+        self._gate.leave(kind.name)
+        if kind.in_thread:
+            self._threads.leave("")
+        if not self.is_draining:
+            self.fill()
         if not self._tasks:
             self._quiet.set()
 
+    def _forget(self, message: RunActivity) -> None:
+        known = self._known[message.instance_id]
+        known.discard(message.key_of_call)
+        self._foreign.discard(message.key_of_call)
+        if not known:
+            del self._known[message.instance_id]
+
+    # ---- one activity
+
     async def _execute(self, message: RunActivity) -> None:
         event = await self._outcome(message)
-        target = ActorRef(WORKFLOW, message.instance_id)
         completion = Completion(message.key, message.execution, event)
         delay = 0.02
         # It stays known until its answer is durable: a workflow that is loaded meanwhile and asks
         # for what has not been answered must not have it run again.
         while True:
             try:
-                await self._deliver(target, completion)
+                await self._deliver(message, completion)
                 break
             except Exception:
                 # The node is busy, or the turn that takes it fails: then the host says so, and
                 # sets the instance aside. The answer must outlive both, and so must the node.
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
-        known = self._known[message.instance_id]
-        known.discard((message.key, message.execution, message.task_id))
-        if not known:
-            del self._known[message.instance_id]
+        self._recent[message.key_of_call] = None
+        if len(self._recent) > _RECENT_MAX:
+            self._recent.popitem(last=False)
+        self._forget(message)
+        self.on_answered(message)
 
     async def _outcome(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
         """Run the function; whatever it does becomes one of the two."""
@@ -203,7 +325,7 @@ class ActivityRunner:
         definition = self._registry.activity(message.name)
         if definition is None:
             return h.TaskFailed(task_id, activity_not_registered(message.name))
-        limit = None if message.timeout_ms is None else _Limit(message.timeout_ms / 1000)
+        limit = None if message.timeout_ms is None else TimeLimit(message.timeout_ms / 1000)
         try:
             if limit is None:
                 result = await self._call(definition, message)
@@ -231,7 +353,7 @@ class ActivityRunner:
         return h.TaskCompleted(task_id, text)
 
     async def _call(
-        self, definition: ActivityDefinition, message: RunActivity, limit: _Limit | None = None
+        self, definition: ActivityDefinition, message: RunActivity, limit: TimeLimit | None = None
     ) -> Any:
         context = ActivityContext(message, self._env.log)
         arguments = definition.arguments(context, message.input)
@@ -242,39 +364,9 @@ class ActivityRunner:
         # As `asyncio.to_thread`, but in the node's own pool: its size is the node's to say.
         surroundings = contextvars.copy_context()
         result = await asyncio.get_running_loop().run_in_executor(
-            self._executor, surroundings.run, _in_thread, limit, definition.fn, arguments
+            self._executor, surroundings.run, run_in_thread, limit, definition.fn, arguments
         )
         return await result if inspect.isawaitable(result) else result
 
     def __repr__(self) -> str:
-        return f"<ActivityRunner running={len(self._tasks)} waiting={len(self._waiting)}>"
-
-
-class _Limit:
-    """How long an activity may run. The wait for a free thread does not count."""
-
-    def __init__(self, seconds: float) -> None:
-        self.timeout = asyncio.timeout(None)
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-
-    def begin(self) -> None:
-        self.timeout.reschedule(self._loop.time() + self._seconds)
-
-    def begin_from_thread(self) -> None:
-        self._loop.call_soon_threadsafe(self._begin_late)
-
-    def _begin_late(self) -> None:
-        with contextlib.suppress(RuntimeError):  # It has ended, or was cancelled, meanwhile.
-            self.begin()
-
-
-def _in_thread(limit: _Limit | None, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    if limit is not None:
-        limit.begin_from_thread()
-    try:
-        return fn(*arguments)
-    except StopIteration as error:
-        raise RuntimeError("the activity raised StopIteration") from error  # No future takes it.
-    except SystemExit as error:
-        raise RuntimeError(f"the activity called sys.exit({error.code!r})") from error
+        return f"<ActivityRunner running={len(self._tasks)} waiting={len(self._queue)}>"

@@ -81,7 +81,7 @@ class _Tries:
 class ActivityCall(_Tries):
     """One call of an activity, over all its tries."""
 
-    __slots__ = ("_execution_id", "_input", "_name", "_source", "_timeout_ms")
+    __slots__ = ("_app_id", "_execution_id", "_input", "_name", "_source", "_timeout_ms")
 
     def __init__(
         self,
@@ -95,8 +95,10 @@ class ActivityCall(_Tries):
         timeout_ms: int | None,
         execution_id: str,
         source: str,
+        app_id: str | None = None,
     ) -> None:
         super().__init__(asking, task, result_hint, policy)
+        self._app_id = app_id
         self._name = name
         self._input = input
         self._timeout_ms = timeout_ms
@@ -108,7 +110,13 @@ class ActivityCall(_Tries):
             return
         task_id = self._asking.next_task_id()
         command = h.TaskScheduled(
-            task_id, self._name, self._input, self._execution_id, self._timeout_ms, self._source
+            task_id,
+            self._name,
+            self._input,
+            self._execution_id,
+            self._timeout_ms,
+            self._source,
+            self._app_id,
         )
         self._asking.ask(task_id, command, self)
 
@@ -127,7 +135,7 @@ class ActivityCall(_Tries):
 class ChildCall(_Tries):
     """One call of a child workflow, over all its tries. Each try is an instance of its own."""
 
-    __slots__ = ("_chosen_id", "_first_id", "_input", "_name", "_source", "instance_id")
+    __slots__ = ("_chosen_id", "_first_id", "_input", "_name", "_source", "app_id", "instance_id")
 
     def __init__(
         self,
@@ -140,8 +148,11 @@ class ChildCall(_Tries):
         result_hint: Any,
         policy: RetryPolicy | None,
         source: str,
+        app_id: str | None = None,
     ) -> None:
         super().__init__(asking, task, result_hint, policy)
+        self.app_id = app_id
+        """The child's app, if it is another one."""
         self._name = name
         self._input = input
         self._chosen_id = instance_id
@@ -156,7 +167,7 @@ class ChildCall(_Tries):
         self.instance_id = self._chosen_id or f"{self._asking.instance_id}:{task_id:04x}"
         self._first_id = self._first_id or self.instance_id
         command = h.ChildWorkflowInstanceCreated(
-            task_id, self.instance_id, self._name, self._input, self._source
+            task_id, self.instance_id, self._name, self._input, self._source, self.app_id
         )
         self._asking.ask(task_id, command, self)
 

@@ -19,6 +19,7 @@ from perdure.runtime.workflow.loop import current_workflow_loop
 from perdure.runtime.workflow.registry import Registry, WorkflowDefinition
 from perdure.runtime.workflow.retry import RetryPolicy
 from perdure.runtime.workflow.source import source_line
+from perdure.runtime.workflow.targets import other_app, result_hint
 from perdure.runtime.workflow.task import Task
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,6 +41,8 @@ class RunInfo(Protocol):
     def log(self) -> logging.Logger: ...
     @property
     def limits(self) -> payload.PayloadLimits: ...
+    @property
+    def app_id(self) -> str: ...
 
 
 class Recorder(Protocol):
@@ -124,6 +127,7 @@ class WorkflowContext:
         retry_policy: RetryPolicy | None = None,
         timeout: timedelta | float | None = None,
         app_id: str | None = None,
+        result_type: Any = None,
     ) -> Task[Any]:
         """Schedule an activity; the task has its result, or raises `TaskFailedError`.
 
@@ -135,9 +139,10 @@ class WorkflowContext:
             retry_policy: When and how often to try again; without one, the first failure counts.
             timeout: A limit for each single try, in seconds if a number.
             app_id: The app that hosts the activity, if it is another one.
+            result_type: What the result is to become; by default what the function's hint says.
         """
         recorder = self._recorder
-        _own_app(app_id, "activity")
+        app_id = other_app(app_id, recorder.run.app_id)
         name = payload.text(recorder.run.registry.name_of(activity), "name of an activity")
         known = recorder.run.registry.activity(name)
         task = recorder.new_task()
@@ -146,11 +151,12 @@ class WorkflowContext:
             task,
             name=name,
             input=self._encoded(input, f"input of activity '{name}'"),
-            result_hint=Any if known is None else known.output_hint,
+            result_hint=result_hint(activity, known, app_id, result_type),
             policy=retry_policy,
             timeout_ms=_limit_ms(timeout, f"timeout of activity '{name}'"),
             execution_id=recorder.derived_id(),
             source=source_line(),
+            app_id=app_id,
         ).ask()
         return task
 
@@ -162,6 +168,7 @@ class WorkflowContext:
         instance_id: str | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
+        result_type: Any = None,
     ) -> Task[Any]:
         """Start another workflow; the task has its result, or raises `TaskFailedError`.
 
@@ -171,9 +178,10 @@ class WorkflowContext:
             instance_id: The child's id; by default this instance's id, a colon and a number.
             retry_policy: When and how often to try again, each time as a new instance.
             app_id: The app that hosts the workflow, if it is another one.
+            result_type: What the result is to become; by default what the function's hint says.
         """
         recorder = self._recorder
-        _own_app(app_id, "child workflow")
+        app_id = other_app(app_id, recorder.run.app_id)
         name = payload.text(recorder.run.registry.name_of(workflow), "name of a workflow")
         known = recorder.run.registry.workflow(name)
         task = recorder.new_task()
@@ -183,9 +191,10 @@ class WorkflowContext:
             name=name,
             input=self._encoded(input, f"input of workflow '{name}'"),
             instance_id=_chosen_id(instance_id, name),
-            result_hint=Any if known is None else known.output_hint,
+            result_hint=result_hint(workflow, known, app_id, result_type),
             policy=retry_policy,
             source=source_line(),
+            app_id=app_id,
         ).ask()
         return task
 
@@ -269,9 +278,11 @@ class WorkflowContext:
         input: Any = None,
         instance_id: str | None = None,
         start_at: datetime | None = None,
+        app_id: str | None = None,
     ) -> str:
         """Start a workflow that is nobody's child, and return its id without waiting for it."""
         recorder = self._recorder
+        app_id = other_app(app_id, recorder.run.app_id)
         name = payload.text(recorder.run.registry.name_of(workflow), "name of a workflow")
         text = self._encoded(input, f"input of workflow '{name}'")
         chosen = _chosen_id(instance_id, name)
@@ -284,6 +295,7 @@ class WorkflowContext:
             text,
             None if start_at is None else _microseconds(start_at),
             source_line(),
+            app_id,
         )
         recorder.ask(task_id, command, None)
         return chosen
@@ -355,10 +367,3 @@ def _chosen_id(instance_id: str | None, name: str) -> str | None:
     if instance_id is None or instance_id == "":
         return None
     return payload.text(instance_id, f"id of workflow '{name}'")
-
-
-def _own_app(app_id: str | None, what: str) -> None:
-    if app_id is not None:
-        raise ValueError(
-            f"app_id='{app_id}': this release runs the {what} of its own app only; leave app_id out"
-        )

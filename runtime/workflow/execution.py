@@ -48,6 +48,7 @@ class Run:
     registry: Registry
     log: logging.Logger
     limits: PayloadLimits = DEFAULT_LIMITS
+    app_id: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +261,9 @@ class Execution:
         patches, self.new_patches = tuple(self.new_patches), []
         return patches
 
-    def open_children(self) -> list[str]:
-        """Instance ids of the children that have not answered."""
-        return [call.instance_id for call in self._pending.values() if isinstance(call, ChildCall)]
+    def open_children(self) -> list[ChildCall]:
+        """The calls of children that have not answered."""
+        return [call for call in self._pending.values() if isinstance(call, ChildCall)]
 
     def open_timers(self) -> list[int]:
         return list(self._timers)

@@ -57,6 +57,8 @@ class Parent(Value, frozen=True):
     instance_id: str
     execution: int
     task_id: int
+    app_id: str | None = None
+    """The app of that workflow, if it is another one than the child's."""
 
 
 class ExecutionStarted(Value, frozen=True):
@@ -81,6 +83,8 @@ class TaskScheduled(Value, frozen=True):
     timeout_ms: int | None = None
     source: str = ""
     """`file.py:line` of the call."""
+    app_id: str | None = None
+    """The app that is to run it, if it is another one than the workflow's own."""
 
 
 class TaskCompleted(Value, frozen=True):
@@ -111,6 +115,8 @@ class ChildWorkflowInstanceCreated(Value, frozen=True):
     name: str
     input: str | None
     source: str = ""
+    app_id: str | None = None
+    """The child's app, if it is another one than its parent's."""
 
 
 class ChildWorkflowInstanceCompleted(Value, frozen=True):
@@ -131,6 +137,8 @@ class DetachedWorkflowInstanceCreated(Value, frozen=True):
     input: str | None
     scheduled_us: int | None = None
     source: str = ""
+    app_id: str | None = None
+    """Its app, if it is another one than its starter's."""
 
 
 class EventRaised(Value, frozen=True):

@@ -119,28 +119,11 @@ class LiveInstance:
         self.stalled = reason
 
     def dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
-        """After a load, tell unanswered activities again; one that runs is not disturbed."""
+        """After a load, tell unanswered activities again; one that runs, anywhere, goes on."""
         if self.row is not None and self.stalled is None and not draft.is_new_run:
             for task_id, event in lost.items():
                 if task_id in self.open_tasks:
-                    self.dispatch(event, draft)
-
-    def dispatch(self, event: h.TaskScheduled, draft: TurnDraft) -> None:
-        row = self.row
-        assert row is not None
-        message = m.RunActivity(
-            row.instance_id,
-            row.key,
-            row.execution,
-            event.task_id,
-            event.name,
-            event.input,
-            event.execution_id,
-            event.timeout_ms,
-            row.name,
-        )
-        target = ActorRef(m.ACTIVITY, f"{row.instance_id}::{event.task_id}")
-        draft.decision.sends.append((target, message))
+                    draft.run_activity(self.row, event, self._own_app(event.app_id), again=True)
 
     # ---- the code
 
@@ -170,6 +153,7 @@ class LiveInstance:
             parent_id=None if parent is None else parent.instance_id,
             parent_execution=None if parent is None else parent.execution,
             parent_task=None if parent is None else parent.task_id,
+            parent_app=None if parent is None else parent.app_id,
             execution=1 if before is None else before.execution + 1,
             next_seq=0,
             start_requests=starts_after(before, request_id),
@@ -178,6 +162,12 @@ class LiveInstance:
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
         event = msgspec.structs.replace(event, version=row.version)
+        if definition is None and around.elsewhere(event.name):
+            # As a start whose time has not come: what runs it is to be found at the next load.
+            draft.incoming.append(msgspec.structs.replace(event, scheduled_us=draft.at_us))
+            draft.set_timer(row.execution, START_TIMER, draft.at_us)
+            draft.decision.reload = draft.ends_after = True
+            return
         if definition is None:
             draft.incoming.append(event)
             failure = workflow_not_registered(event.name)
@@ -256,9 +246,10 @@ class LiveInstance:
             assert execution.terminated is not None
             if execution.terminated.recursive:
                 cascade = m.Terminate(execution.terminated, ignore_missing=True)
-                for child_id in execution.open_children():
+                for child in execution.open_children():
+                    target = ActorRef(m.WORKFLOW, child.instance_id)
                     message_id = f"terminate:{row.key}:{row.execution}"
-                    draft.send(ActorRef(m.WORKFLOW, child_id), message_id, cascade)
+                    draft.send(target, message_id, cascade, app_id=child.app_id)
 
     # ---- the end of a turn
 
@@ -285,10 +276,6 @@ class LiveInstance:
         else:
             draft.conclude(row, None)
             draft.decision.passivate = row.status.is_terminal and not self.open_tasks
-        # Which of them have answered since the end stands nowhere else: a load would have them all
-        # run again.
-        is_over = self.row is not None and self.row.status.is_terminal
-        draft.decision.retain = is_over and bool(self.open_tasks)
 
     def _conclude_stalled(self, row: Instance, draft: TurnDraft) -> None:
         if row.status is h.Status.STALLED and row.stalled == self.stalled:
@@ -347,21 +334,28 @@ class LiveInstance:
             match event:
                 case h.TaskScheduled():
                     self.open_tasks.add(event.task_id)
-                    self.dispatch(event, draft)
+                    draft.run_activity(row, event, self._own_app(event.app_id))
                 case h.TimerCreated():
                     if not draft.is_over:
                         draft.set_timer(row.execution, event.task_id, event.fire_at_us)
                 case h.ChildWorkflowInstanceCreated():
-                    parent = h.Parent(row.key, row.instance_id, row.execution, event.task_id)
+                    own_app = self._own_app(event.app_id)
+                    parent = h.Parent(
+                        row.key, row.instance_id, row.execution, event.task_id, own_app
+                    )
                     started = h.ExecutionStarted(event.name, event.input, None, parent)
-                    draft.start(row, event.task_id, event.instance_id, started)
+                    draft.start(row, event, started)
                 case h.DetachedWorkflowInstanceCreated():
                     started = h.ExecutionStarted(
                         event.name, event.input, scheduled_us=event.scheduled_us
                     )
-                    draft.start(row, event.task_id, event.instance_id, started)
+                    draft.start(row, event, started)
                 case h.ExecutionCompleted():
                     pass
+
+    def _own_app(self, target_app: str | None) -> str | None:
+        """The app that an answer is to come back to, if what is asked is of another one."""
+        return None if target_app is None else self._around.app_id
 
     def _current(self, row: Instance, draft: TurnDraft) -> Instance:
         """The row as this turn leaves it."""

@@ -93,6 +93,17 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
     execution_id: str
     timeout_ms: int | None = None
     workflow_name: str = ""
+    again: bool = False
+    """Told before, perhaps by another owner of the workflow: somebody may be at it already."""
+    app_id: str | None = None
+    """The app whose code it is, if that is not the workflow's own."""
+    caller_app: str | None = None
+    """The workflow's app, where `app_id` says another one."""
+
+    @property
+    def key_of_call(self) -> tuple[int, int, int]:
+        """What tells this call of an activity from every other one."""
+        return self.key, self.execution, self.task_id
 
 
 WorkflowMessage = StartWorkflow | RaiseEvent | Suspend | Resume | Terminate | Purge | Completion
@@ -101,8 +112,20 @@ DurableMessage = StartWorkflow | Terminate | Completion | RaiseEvent
 """What workflows tell each other, or themselves; it stands in the inbox until it is taken."""
 
 
-def encode(message: DurableMessage) -> bytes:
-    """The inbox row of a message that one workflow sends to another, or to itself."""
+_PLAIN: dict[int, type[msgspec.Struct]] = {
+    3: RaiseEvent,
+    4: Suspend,
+    5: Resume,
+    6: Purge,
+    7: RunActivity,
+}
+"""Messages whose fields are plain values, by their number; 0 to 2 hold an event."""
+
+_NUMBER_OF = {kind: number for number, kind in _PLAIN.items()}
+
+
+def encode(message: WorkflowMessage | RunActivity) -> bytes:
+    """A message as an inbox row, or as what goes to another node."""
     match message:
         case StartWorkflow():
             fields: list[Any] = [
@@ -116,17 +139,17 @@ def encode(message: DurableMessage) -> bytes:
             fields = [1, message.key, message.execution, encode_event(message.event)]
         case Terminate():
             fields = [2, encode_event(message.event), message.ignore_missing]
-        case RaiseEvent():
-            fields = [3, message.name, message.data, message.request_id]
+        case _:
+            fields = [_NUMBER_OF[type(message)], *msgspec.structs.astuple(message)]
     return bytes(msgpack.packb([1, *fields], default=_plain))
 
 
-def decode(body: bytes) -> WorkflowMessage:
-    """The message of an inbox row. Raises `CorruptHistory`."""
+def decode(body: bytes) -> WorkflowMessage | RunActivity:
+    """The message of such bytes. Raises `CorruptHistory`."""
     try:
         version, kind, *fields = msgpack.unpackb(body, use_list=False)
         if version != 1:
-            raise CorruptHistory(f"inbox row of format {version}, this release reads 1")
+            raise CorruptHistory(f"message of format {version}, this release reads 1")
         match kind:
             case 0:
                 return StartWorkflow(decode_event(fields[0]), *fields[1:])
@@ -134,11 +157,12 @@ def decode(body: bytes) -> WorkflowMessage:
                 return Completion(fields[0], fields[1], decode_event(fields[2]))
             case 2:
                 return Terminate(decode_event(fields[0]), fields[1])
-            case 3:
-                return RaiseEvent(*fields)
+            case _ if kind in _PLAIN:
+                message: Any = _PLAIN[kind](*fields)
+                return message  # type: ignore[no-any-return]  # One of the union, by the table.
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-        raise CorruptHistory(f"undecodable inbox row: {error}") from error
-    raise CorruptHistory(f"inbox row of unknown kind {kind!r}")
+        raise CorruptHistory(f"undecodable message: {error}") from error
+    raise CorruptHistory(f"message of unknown kind {kind!r}")
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from perdure.runtime.workflow.history import Status
-from perdure.runtime.workflow.records import Instance, ListQuery, Page
+from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
 
 
 class WorkflowReads(Protocol):
@@ -28,10 +28,10 @@ class WorkflowReads(Protocol):
         """How many instances match the query's filters, by status (its paging is ignored)."""
         ...
 
-    async def children(self, key: int) -> list[Instance]:
-        """The direct children of an instance, by its key."""
+    async def children(self, key: int) -> list[Child]:
+        """The direct children of an instance, by its key; they may be of any app."""
         ...
 
     async def unborn(self, key: int) -> str | None:
-        """The id of a workflow that an instance has started and that has not begun to exist."""
+        """The id of a child that an instance has called and that does not exist yet."""
         ...

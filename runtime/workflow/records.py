@@ -28,6 +28,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parent_id: str | None = None
     parent_execution: int | None = None
     parent_task: int | None = None
+    parent_app: str | None = None
+    """The parent's app, if it is another one than this instance's."""
     execution: int
     """Counts the runs under this id; part of every message id, compare-and-set and fence."""
     next_seq: int
@@ -53,7 +55,13 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         assert self.parent_id is not None
         assert self.parent_execution is not None
         assert self.parent_task is not None
-        return Parent(self.parent_key, self.parent_id, self.parent_execution, self.parent_task)
+        return Parent(
+            self.parent_key,
+            self.parent_id,
+            self.parent_execution,
+            self.parent_task,
+            self.parent_app,
+        )
 
 
 STARTS_MAX = 8
@@ -107,6 +115,14 @@ class StoredWorkflow:
     history: list[tuple[int, bytes]] = field(default_factory=list)
     open_child: str | None = None
     damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child of an instance, which may be of another app."""
+
+    app_id: str
+    row: Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

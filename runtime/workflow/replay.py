@@ -51,15 +51,21 @@ def _describe(event: h.Outgoing | None) -> str:
             return "nothing"
         case h.TaskScheduled():
             given = "" if event.input is None else "input "
-            what = f"activity '{event.name}' with {given}{_short(event.input)}"
+            name = f"'{event.name}'{_of(event.app_id)}"
+            what = f"activity {name} with {given}{_short(event.input)}"
         case h.TimerCreated():
             what = f"a timer ({event.origin}) due at {_time(event.fire_at_us)}"
         case h.ChildWorkflowInstanceCreated() | h.DetachedWorkflowInstanceCreated():
-            what = f"workflow '{event.name}' as '{event.instance_id}' with {_short(event.input)}"
+            name = f"'{event.name}'{_of(event.app_id)}"
+            what = f"workflow {name} as '{event.instance_id}' with {_short(event.input)}"
         case h.ExecutionCompleted():
             return "the end"
     where = f" at {event.source}" if event.source else ""
     return f"{what} as task {event.task_id}{where}"
+
+
+def _of(app_id: str | None) -> str:
+    return "" if app_id is None else f" of app '{app_id}'"
 
 
 def _time(us: int) -> str:

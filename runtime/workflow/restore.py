@@ -80,8 +80,10 @@ def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execu
                 f"Version not available: {row.version} of workflow '{row.name}'; "
                 "start a node whose app has it and the instance goes on"
             )
+        others = around.elsewhere(row.name)
+        has = f", but on {', '.join(others)}" if others else ""
         return Stalled(
-            f"workflow '{row.name}' is not registered here; "
+            f"workflow '{row.name}' is not registered here{has}; "
             "start a node whose app has it and the instance goes on"
         )
     execution = Execution(run_of(row, definition, around))
@@ -116,7 +118,15 @@ def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execu
 def run_of(row: Instance, definition: WorkflowDefinition, around: Surroundings) -> Run:
     """The run that `row` stands for, by that code."""
     limits = around.config.payloads
-    return Run(definition, row.instance_id, row.execution, around.registry, around.log, limits)
+    return Run(
+        definition,
+        row.instance_id,
+        row.execution,
+        around.registry,
+        around.log,
+        limits,
+        around.app_id,
+    )
 
 
 def _open_tasks(turns: list[h.Turn]) -> dict[int, h.TaskScheduled]:

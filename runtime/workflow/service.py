@@ -7,6 +7,7 @@ turn is committed, so that whoever reads afterwards, on any node, sees the chang
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,13 @@ from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.codec import decode_turn
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.ports import WorkflowReads
-from perdure.runtime.workflow.records import Instance, ListQuery, Page
+from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
+from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
 from perdure.runtime.workflow.uuids import derived_uuid
-from perdure.runtime.workflow.watchers import Watchers
+from perdure.runtime.workflow.watchers import Look, Watcher, Watchers
 
 FINISHED = frozenset(h.TERMINAL)
+_IDS_TRIED = 32
 STARTED = frozenset(set(h.Status) - {h.Status.PENDING})
 
 
@@ -45,11 +48,13 @@ class WorkflowService:
         self._reads = reads
         self._watchers = watchers
         self._env = env
+        self._abroad = RemoteWatches(router, watchers)
         self._closed = False
 
     def close(self) -> None:
         """Refuse changes from now on, and answer those who wait; reads are still answered."""
         self._closed = True
+        self._abroad.close()
         self._watchers.close()
 
     # ---- start
@@ -112,22 +117,22 @@ class WorkflowService:
     ) -> WorkflowView:
         """Start an instance and wait, without limit, until it is finished."""
         _check_texts(name=name, input=input, instance_id=instance_id)
-        new_id = self._env.new_id()
+        new_id = self._fresh_id(name, None)
         chosen = new_id if instance_id is None else instance_id
         message = m.StartWorkflow(h.ExecutionStarted(name, input), new_id)
         with self._watchers.watching(chosen) as watcher:
             await self._call(chosen, message, is_new=instance_id is None)
-            while True:
-                seen = await watcher.next()
-                if isinstance(seen, Instance) and seen.status in FINISHED:
-                    return WorkflowView(seen, input)
-                if seen is None:
-                    raise InstanceNotFound(chosen)
+            return await self._reached(chosen, watcher, FINISHED, _Known(input))
 
     def _fresh_id(self, name: str, idempotency_key: str | None) -> str:
-        if idempotency_key is None:
-            return self._env.new_id()
-        return derived_uuid(name, idempotency_key)
+        if idempotency_key is not None:
+            return derived_uuid(name, idempotency_key)
+        # One of this node's own slots, so that the start needs no other node.
+        for _ in range(_IDS_TRIED):
+            found = self._env.new_id()
+            if self._router.owned(found) is not None:
+                break
+        return found
 
     def _request_id(self, idempotency_key: str | None) -> str:
         if idempotency_key is None:
@@ -183,43 +188,50 @@ class WorkflowService:
         row = (await self.get(instance_id)).row
         if row.status is h.Status.PENDING and not force:
             raise InstanceNotFound(instance_id)  # As Dapr: nothing has happened there yet.
-        tree = await self._tree(row, force) if recursive else [row]
+        descendants = await self._descendants(row, force) if recursive else []
         if not force:
-            for member in tree:
+            for member in (row, *[child.row for child in descendants]):
                 if member.status is h.Status.STALLED:
                     raise InstanceStalled(member.instance_id, member.stalled or "")
                 if not member.status.is_terminal:
                     raise NotCompleted(member.instance_id)
         removed = 0
-        for member in reversed(tree):
-            try:
-                await self._call(member.instance_id, m.Purge(force))
+        for child in reversed(descendants):
+            with contextlib.suppress(InstanceNotFound):  # Purged by somebody else meanwhile.
+                await self._call(child.row.instance_id, m.Purge(force), app_id=child.app_id)
                 removed += 1
-            except InstanceNotFound:
-                if member.key == row.key:
-                    raise
-        return removed
+        await self._call(instance_id, m.Purge(force))
+        return removed + 1
 
-    async def _tree(self, root: Instance, force: bool) -> list[Instance]:
-        """An instance and all that descends from it, parents before their children.
+    async def _descendants(self, root: Instance, force: bool) -> list[Child]:
+        """All that descends from an instance, of whatever app, parents before their children.
 
         Raises `NotCompleted` if a child is still to begin, unless it is to be done by `force`.
         """
-        tree, index = [root], 0
-        while index < len(tree):
-            key = tree[index].key
+        found: list[Child] = []
+        keys = [root.key]
+        for key in keys:
             # In this order: a child that begins in between is among the children.
             unborn = await self._reads.unborn(key)
             if unborn is not None and not force:
                 raise NotCompleted(unborn)
-            tree.extend(await self._reads.children(key))
-            index += 1
-        return tree
+            children = await self._reads.children(key)
+            found += children
+            keys += [child.row.key for child in children]
+        return found
 
-    async def _call(self, instance_id: str, message: object, *, is_new: bool = False) -> Any:
+    async def _call(
+        self,
+        instance_id: str,
+        message: object,
+        *,
+        is_new: bool = False,
+        app_id: str | None = None,
+    ) -> Any:
         if self._closed:
             raise NodeStopping("this node is shutting down and takes no more requests")
-        return await self._router.call(ActorRef(m.WORKFLOW, instance_id), message, is_new=is_new)
+        target = ActorRef(m.WORKFLOW, instance_id)
+        return await self._router.call(target, message, is_new=is_new, app_id=app_id)
 
     # ---- read
 
@@ -249,16 +261,33 @@ class WorkflowService:
                 return view
             try:
                 async with asyncio.timeout(timeout):
-                    while True:
-                        seen = await watcher.next()
-                        if seen is None:
-                            raise InstanceNotFound(instance_id)
-                        if seen.status in wanted:
-                            if seen.execution == view.row.execution:
-                                return WorkflowView(seen, view.input)
-                            return await self.get(instance_id)
+                    known = _Known(view.input, view.row.execution)
+                    return await self._reached(instance_id, watcher, wanted, known)
             except (TimeoutError, NodeStopping):
                 return await self.get(instance_id)
+
+    async def _reached(
+        self, instance_id: str, watcher: Watcher, wanted: frozenset[h.Status], known: _Known
+    ) -> WorkflowView:
+        """Wait, without limit, until the status is one of `wanted`."""
+        while True:
+            is_elsewhere = await self._abroad.subscribe(instance_id)
+            if is_elsewhere:
+                # Only now is every further change told.
+                view = await self.get(instance_id)
+                if view.row.status in wanted:
+                    return view
+            seen = await _news(watcher, wanted, LOOK_SECONDS if is_elsewhere else None)
+            if seen is None:
+                raise InstanceNotFound(instance_id)
+            if isinstance(seen, Instance):
+                if seen.status not in wanted:
+                    continue
+                if known.execution in (None, seen.execution):
+                    return WorkflowView(seen, known.input)
+            view = await self.get(instance_id)
+            if view.row.status in wanted:
+                return view
 
     async def page(self, query: ListQuery) -> Page:
         """Instances in the order of their creation."""
@@ -275,6 +304,28 @@ class WorkflowService:
             raise InstanceNotFound(instance_id)
         row, blobs = found
         return row, [decode_turn(blob) for blob in blobs]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The input of an instance, and of which run; None if there can be no other."""
+
+    input: str | None
+    execution: int | None = None
+
+
+async def _news(
+    watcher: Watcher, wanted: frozenset[h.Status], seconds: float | None
+) -> Instance | Look | None:
+    """What a watcher hears; after so many seconds of silence, that one had better look."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                seen = await watcher.next()
+                if not isinstance(seen, Look) or seen.status is None or seen.status in wanted:
+                    return seen
+    except TimeoutError:
+        return Look()
 
 
 def _check_texts(**texts: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from perdure.actors.ports import Env
@@ -32,3 +33,7 @@ class Surroundings:
     keys: Keys
     config: WorkflowConfig
     log: logging.Logger
+    elsewhere: Callable[[str], list[str]] = lambda name: []
+    """The other nodes of the app whose code has a workflow of that name."""
+    app_id: str = "default"
+    """The app of these actors."""

@@ -43,6 +43,8 @@ class TurnDraft:
         """The code has been told the time of this turn."""
         self.is_new_run = False
         self.ends_here = False
+        """This message and all further ones belong into another turn."""
+        self.ends_after = False
         """No further message may be taken in this turn."""
         self.touched = False
         """The instance's row has changed apart from its history."""
@@ -59,9 +61,42 @@ class TurnDraft:
         if delivery.message_id is not None:
             self.consumed.pop(delivery.message_id, None)
 
-    def send(self, target: ActorRef, message_id: str, message: m.DurableMessage) -> None:
-        """A durable message to another workflow, or to the same one."""
-        self._unit.outbox.append(Outgoing(target, message_id, m.encode(message), message))
+    def send(
+        self,
+        target: ActorRef,
+        message_id: str,
+        message: m.DurableMessage,
+        *,
+        app_id: str | None = None,
+    ) -> None:
+        """A durable message to another workflow, of another app perhaps, or to the same one."""
+        self._unit.outbox.append(Outgoing(target, message_id, m.encode(message), message, app_id))
+
+    def run_activity(
+        self,
+        caller: Instance,
+        event: h.TaskScheduled,
+        caller_app: str | None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Have an activity run after the commit; `caller_app` if it is one of another app."""
+        message = m.RunActivity(
+            caller.instance_id,
+            caller.key,
+            caller.execution,
+            event.task_id,
+            event.name,
+            event.input,
+            event.execution_id,
+            event.timeout_ms,
+            caller.name,
+            again,
+            event.app_id,
+            caller_app,
+        )
+        target = ActorRef(m.ACTIVITY, f"{caller.instance_id}::{event.task_id}")
+        self.decision.sends.append((target, message))
 
     def tell_parent(
         self,
@@ -73,16 +108,21 @@ class TurnDraft:
             ActorRef(m.WORKFLOW, parent.instance_id),
             f"child:{parent.key}:{parent.execution}:{parent.task_id}",
             m.Completion(parent.key, parent.execution, event),
+            app_id=parent.app_id,
         )
 
     def start(
-        self, caller: Instance, task_id: int, instance_id: str, event: h.ExecutionStarted
+        self,
+        caller: Instance,
+        command: h.ChildWorkflowInstanceCreated | h.DetachedWorkflowInstanceCreated,
+        event: h.ExecutionStarted,
     ) -> None:
         """Start another workflow: a child, if `event` names a parent."""
         # By key, not by id: after a purge the same id makes the same calls once more.
-        call = f"{caller.key}:{caller.execution}:{task_id}"
+        call = f"{caller.key}:{caller.execution}:{command.task_id}"
         message = m.StartWorkflow(event, call, tell_parent=event.parent is not None)
-        self.send(ActorRef(m.WORKFLOW, instance_id), f"start:{call}", message)
+        target = ActorRef(m.WORKFLOW, command.instance_id)
+        self.send(target, f"start:{call}", message, app_id=command.app_id)
 
     def set_timer(self, execution: int, task_id: int, due_us: int) -> None:
         self._unit.reminders_set.append((timer_name(execution, task_id), due_us))

@@ -5,10 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from perdure.actors.errors import NodeStopping
 from perdure.actors.identity import ActorRef
+from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Something may have changed: look. `status` is what it was said to be, None for anything."""
+
+    status: Status | None = None
+
+
+class Listener(Protocol):
+    """Hears of the changes of one instance."""
+
+    def tell(self, news: Instance | None) -> None:
+        """The row after a change, None if the instance was purged."""
+        ...
 
 
 class Watcher:
@@ -18,11 +36,11 @@ class Watcher:
 
     def __init__(self) -> None:
         self._closed = False
-        self._news: list[Instance | None] = []
+        self._news: list[Instance | Look | None] = []
         self._waiting: asyncio.Future[None] | None = None
 
-    def tell(self, row: Instance | None) -> None:
-        self._news[:] = [row]
+    def tell(self, news: Instance | Look | None) -> None:
+        self._news[:] = [news]
         self._wake()
 
     def _wake(self) -> None:
@@ -33,8 +51,9 @@ class Watcher:
         self._closed = True
         self._wake()
 
-    async def next(self) -> Instance | None:
-        """The instance's row after its next change; None if it was purged.
+    async def next(self) -> Instance | Look | None:
+        """The instance's row after its next change, None if it was purged; or that it is time to
+        look.
 
         Raises `NodeStopping` when the node is not going to tell anything more.
         """
@@ -52,13 +71,33 @@ class Watchers:
     def __init__(self) -> None:
         self._closed = False
         self._of: dict[str, list[Watcher]] = {}
+        self._abroad: dict[str, list[Listener]] = {}
+        """Who passes news on to another node. Only what happened here: never what others told."""
 
     def announce(self, ref: ActorRef, news: object) -> None:
         """Pass on what a committed turn announced."""
-        watchers = self._of.get(ref.id)
-        if watchers:
-            for watcher in watchers:
-                watcher.tell(news if isinstance(news, Instance) else None)
+        if ref.id in self._of or ref.id in self._abroad:
+            row = news if isinstance(news, Instance) else None
+            self.tell(ref.id, row)
+            for listener in self._abroad.get(ref.id, ()):
+                listener.tell(row)
+
+    def tell(self, instance_id: str, news: Instance | Look | None) -> None:
+        """Tell all who wait for an instance here."""
+        for watcher in self._of.get(instance_id, ()):
+            watcher.tell(news)
+
+    def look_all(self) -> None:
+        """Instances may have other owners now, who tell nobody yet."""
+        for instance_id in self._of:
+            self.tell(instance_id, Look())
+
+    def add(self, instance_id: str, listener: Listener) -> None:
+        """Pass every change of an instance on to `listener`, until it is removed."""
+        self._abroad.setdefault(instance_id, []).append(listener)
+
+    def remove(self, instance_id: str, listener: Listener) -> None:
+        _remove(self._abroad, instance_id, listener)
 
     @contextmanager
     def watching(self, instance_id: str) -> Iterator[Watcher]:
@@ -66,14 +105,11 @@ class Watchers:
         watcher = Watcher()
         if self._closed:
             watcher.close()
-        watchers = self._of.setdefault(instance_id, [])
-        watchers.append(watcher)
+        self._of.setdefault(instance_id, []).append(watcher)
         try:
             yield watcher
         finally:
-            watchers.remove(watcher)
-            if not watchers:
-                self._of.pop(instance_id, None)
+            _remove(self._of, instance_id, watcher)
 
     def close(self) -> None:
         """Keep nobody waiting any longer."""
@@ -84,3 +120,13 @@ class Watchers:
 
     def __len__(self) -> int:
         return len(self._of)
+
+
+L = TypeVar("L")
+
+
+def _remove(of: dict[str, list[L]], instance_id: str, listener: L) -> None:
+    listeners = of[instance_id]
+    listeners.remove(listener)
+    if not listeners:
+        del of[instance_id]

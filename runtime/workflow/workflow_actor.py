@@ -56,10 +56,14 @@ class WorkflowActor:
         self._stored: StoredWorkflow | None = snapshot.state
         """What was loaded, until a turn has ended without a stall."""
         self._is_awake = False
+        self._unread = {row.message_id for row in snapshot.inbox}
+        """What its inbox held when it was loaded."""
         row = None if self._stored is None else self._stored.row
         self._live = LiveInstance(surroundings, snapshot.ref, slot, row)
         self._kept: dict[str, Delivery] = {}
         """Durable messages that wait in the inbox for the end of a stall."""
+        self._late: dict[str, None] = {}
+        """Answers that came after the instance's end; the inbox keeps them until all have come."""
 
     def decide(self, batch: Sequence[Delivery], now_us: int) -> Decision:
         """One turn over the waiting messages."""
@@ -67,14 +71,14 @@ class WorkflowActor:
         lost = self._wake(draft)
         for index, delivery in enumerate(batch):
             self._take(delivery, draft, now_us)
-            if draft.is_deleted:
+            if draft.is_deleted or draft.ends_after:
                 draft.decision.returned = list(batch[index + 1 :])
                 break
             if draft.ends_here:
                 draft.give_back(delivery)
                 draft.decision.returned = list(batch[index:])
                 break
-        self._live.dispatch_again(lost, draft)
+        self._dispatch_again(lost, draft)
         self._live.conclude(draft)
         if not self._is_awake and draft.decision.announcement is None:
             # What a doubtful commit has changed was announced to nobody.
@@ -83,6 +87,13 @@ class WorkflowActor:
         if self._live.stalled is None:
             self._stored = None
         return draft.decision
+
+    def name_of_turn(self, batch: Sequence[Delivery]) -> str:
+        row = self._live.row
+        if row is not None:
+            return row.name
+        starts = [d.body.event.name for d in batch if isinstance(d.body, m.StartWorkflow)]
+        return starts[0] if starts else ""
 
     def close(self) -> None:
         self._live.close()
@@ -122,7 +133,7 @@ class WorkflowActor:
             draft.consumed[delivery.message_id] = None
         match body:
             case m.Completion():
-                self._complete(body, draft)
+                self._complete(body, delivery, draft)
                 draft.reply(delivery, None)
             case ReminderDue():
                 self._reminder(body.name, draft, now_us)
@@ -185,6 +196,8 @@ class WorkflowActor:
                 draft.ends_here = True
                 return
         draft.reply(delivery, instance_id)
+        draft.consumed.update(self._late)
+        self._late.clear()
         self._live.open_run(event, draft, message.request_id)
 
     def _refusal(self, row: Instance, message: m.StartWorkflow) -> Exception | None:
@@ -245,7 +258,20 @@ class WorkflowActor:
             for kept in list(self._kept.values()):
                 self._take(kept, draft, now_us)
             self._kept.clear()
-            self._live.dispatch_again(lost, draft)
+            self._dispatch_again(lost, draft)
+
+    def _dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
+        """Tell unanswered activities again, but for those whose answer the inbox holds."""
+        row = self._live.row
+        if row is None or not lost:
+            return
+        run = f"task:{row.key}:{row.execution}:"
+        unanswered = {
+            task_id: event
+            for task_id, event in lost.items()
+            if f"{run}{task_id}" not in self._unread
+        }
+        self._live.dispatch_again(unanswered, draft)
 
     def _reload(self, draft: TurnDraft) -> None:
         """Have this very message, and the rest, taken again with what is stored."""
@@ -283,23 +309,47 @@ class WorkflowActor:
             if not isinstance(kept.body, m.StartWorkflow):
                 draft.consumed[message_id] = None
         self._kept.clear()
+        draft.consumed.update(self._late)
+        self._late.clear()
 
-    def _complete(self, message: m.Completion, draft: TurnDraft) -> None:
+    def _complete(self, message: m.Completion, delivery: Delivery, draft: TurnDraft) -> None:
         row, event = self._live.row, message.event
         if row is None or (row.key, row.execution) != (message.key, message.execution):
             return  # Of a run that is over, or of an instance that is gone.
+        message_id = f"task:{message.key}:{message.execution}:{event.task_id}"
         if self._live.stalled is not None:
-            message_id = f"task:{message.key}:{message.execution}:{event.task_id}"
             draft.send(self._ref, message_id, message)
             return
         if row.status.is_terminal or draft.is_over:
-            self._live.open_tasks.discard(event.task_id)
-            draft.touched = draft.touched or (row.has_work and not self._live.open_tasks)
+            self._complete_late(message_id, message, delivery, draft)
             return
         assert self._live.execution is not None
         if self._live.execution.expects(event.task_id):
             self._live.open_tasks.discard(event.task_id)
             self._live.apply(event, draft)
+
+    def _complete_late(
+        self, message_id: str, message: m.Completion, delivery: Delivery, draft: TurnDraft
+    ) -> None:
+        """An answer that nobody waits for: only that it has come is to be kept.
+
+        Not in the history, which is closed, but in the inbox: whoever loads the instance then must
+        not have the activity run again.
+        """
+        tasks = self._live.open_tasks
+        if message.event.task_id not in tasks and message_id not in self._late:
+            return
+        tasks.discard(message.event.task_id)
+        if tasks:
+            self._late[message_id] = None
+            if delivery.message_id is not None:
+                draft.give_back(delivery)
+            else:
+                draft.send(self._ref, message_id, message)
+            return
+        draft.touched = True
+        draft.consumed.update(self._late)
+        self._late.clear()
 
     def _reminder(self, name: str, draft: TurnDraft, now_us: int) -> None:
         execution_number, task_id = timer_of(name)

@@ -33,7 +33,13 @@ def imported_by(*args: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "args",
-    [["--help"], ["serve", "--help"], ["workflow", "--help"], ["workflow", "run", "--help"]],
+    [
+        ["--help"],
+        ["serve", "--help"],
+        ["workflow", "--help"],
+        ["workflow", "run", "--help"],
+        ["cluster", "status", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_imports_nothing_slow(args: list[str]) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from perdure.actors.identity import ActorRef, slot_of
 from perdure.actors.ports import Fence
 from perdure.actors.unit_of_work import Outgoing, UnitOfWork
-from perdure.placement.membership import NodeIdentity
-from perdure.placement.ports import Joined
+from perdure.placement.membership import Membership, NodeIdentity
+from perdure.placement.ports import HandOver, Joined
 from perdure.runtime.storage.sqlite import SqliteStore
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.messages import WORKFLOW
 from perdure.runtime.workflow.records import ChangeKind, Instance, WorkflowChange
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Engine
 
 SLOTS = 16
 BORN_US = 1_700_000_000_000_000
@@ -37,6 +40,11 @@ def gone(_: NodeIdentity) -> bool:
 
 def alive(_: NodeIdentity) -> bool:
     return True
+
+
+def dies(*incarnations: str) -> Callable[[NodeIdentity], bool]:
+    """Everybody lives but these."""
+    return lambda who: who.incarnation not in incarnations
 
 
 def instance(key: int, instance_id: str, **changes: Any) -> Instance:
@@ -94,6 +102,12 @@ class Member:
         change = WorkflowChange(ChangeKind.DELETE, row, row.execution, row.next_seq)
         return self.unit(row, change, **parts)
 
+    def given_by(self, giver: Member, *slots: int) -> list[HandOver]:
+        """Slots as another node gives them to this one, as it owned them when it joined."""
+        owned = giver.joined.table.owned_by(giver.fence.node_id, giver.fence.generation)
+        to = Membership(self.fence.node_id, self.fence.generation)
+        return [HandOver(slot, owned[slot], to) for slot in slots]
+
     async def commit(self, *units: UnitOfWork) -> Sequence[Exception | None]:
         return await self.store.commit(self.fence, units)
 
@@ -111,5 +125,11 @@ class Member:
         return [(row.message_id, row.body) for row in snapshot.inbox]
 
     async def reminders(self) -> list[tuple[str, str, int]]:
-        due = await self.store.scan_reminders(1 << 62, 100)
+        due = await self.store.scan_reminders(self.fence, 1 << 62, 100)
         return [(reminder.ref.id, reminder.name, reminder.due_us) for reminder in due]
+
+
+async def second(engine: Engine, member: Member) -> Member:
+    """Another node beside `member`."""
+    store = engine.store()
+    return Member(store, await store.join(identity("n2", "second"), SLOTS, alive))

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from perdure.actors.errors import TurnConflict
-from perdure.runtime.workflow.history import Failure, Status
+from perdure.actors.unit_of_work import Outgoing
+from perdure.runtime.workflow.history import Failure, Parent, Status
 from perdure.runtime.workflow.records import StoredWorkflow
 from tests.contract.conftest import Engine
 from tests.contract.given import BORN_US, Member, instance, message, ref
@@ -35,6 +36,24 @@ async def test_a_created_instance_is_loaded_as_it_was_written(member: Member) ->
     )
     await member.written(member.create(row, b"first"))
     assert await member.loaded("o1") == StoredWorkflow(row, [(0, b"first")])
+
+
+async def test_the_app_of_a_parent_comes_back_and_goes_with_the_next_run(member: Member) -> None:
+    row = instance(
+        7,
+        "o1",
+        parent_key=3,
+        parent_id="p",
+        parent_execution=2,
+        parent_task=9,
+        parent_app="bank",
+    )
+    await member.written(member.create(row))
+    assert (await member.loaded("o1")).row == row
+    assert row.parent == Parent(3, "p", 2, 9, "bank")
+    again = instance(7, "o1", execution=2)
+    await member.written(member.update(again, (1, 1), b"again"))
+    assert (await member.loaded("o1")).row == again
 
 
 async def test_every_column_of_a_finished_instance_comes_back(member: Member) -> None:
@@ -263,11 +282,18 @@ async def test_a_message_sent_beside_a_purge_reaches_the_successor(member: Membe
     assert await member.inbox("c") == [("start", b"body")]
 
 
+async def test_a_message_goes_to_the_app_that_it_names(engine: Engine, member: Member) -> None:
+    sent = [Outgoing(ref("o1"), "m", b"theirs", None, "bank"), message("o1", "m", b"ours")]
+    await member.written(member.create(instance(1, "o1"), outbox=sent))
+    inboxes = [await engine.store(app).load_inboxes([ref("o1")]) for app in ("bank", "shop")]
+    assert [[row.body for row in inbox] for (inbox,) in inboxes] == [[b"theirs"], [b"ours"]]
+
+
 async def test_apps_do_not_see_each_other(engine: Engine, member: Member) -> None:
     other = engine.store("bank")
     row = instance(1, "o1")
     await member.written(member.create(row, reminders_set=[("r", 1)], outbox=[message("o1", "m")]))
     (snapshot,) = await other.load([ref("o1")])
     assert (snapshot.state, snapshot.inbox) == (None, [])
-    assert await other.scan_reminders(1 << 62, 10) == []
-    assert await other.scan_inbox(0, 10) == ([], -1)
+    assert await other.scan_reminders(member.fence, 1 << 62, 10) == []
+    assert await other.scan_inbox(member.fence, 0, 10) == ([], -1)

@@ -74,3 +74,13 @@ async def test_a_circle_of_parents_does_not_hang_the_load(member: Member) -> Non
         member.create(instance(2, "b", parent_key=1, **done)),
     )
     assert (await member.loaded("a")).open_child is None
+
+
+async def test_inboxes_are_read_alone_in_the_order_that_was_asked_for(member: Member) -> None:
+    sent = [message("a", "1"), message("b", "2", b"two"), message("a", "3")]
+    await member.written(member.create(instance(1, "o1"), outbox=sent))
+    found = await member.store.load_inboxes([ref("b"), ref("o1"), ref("a"), ref("nobody")])
+    names = [[row.message_id for row in rows] for rows in found]
+    assert names == [["2"], [], ["1", "3"], []]
+    assert found[0][0].body == b"two"
+    assert await member.store.load_inboxes([]) == []

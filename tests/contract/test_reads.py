@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.runtime.workflow.history import Status
+from perdure.actors.unit_of_work import Outgoing
+from perdure.runtime.workflow.history import ExecutionStarted, Parent, Status
+from perdure.runtime.workflow.messages import StartWorkflow, encode
 from perdure.runtime.workflow.records import ListQuery
 from tests.contract.conftest import Engine
-from tests.contract.given import BORN_US, Member, instance, message
+from tests.contract.given import (
+    BORN_US,
+    SLOTS,
+    Member,
+    alive,
+    identity,
+    instance,
+    message,
+    ref,
+)
 
 
 async def listed(member: Member, query: ListQuery) -> list[str]:
@@ -104,7 +115,7 @@ async def test_children_are_the_direct_ones_in_the_order_of_their_keys(member: M
         member.create(instance(2, "a", parent_key=1)),
         member.create(instance(4, "grandchild", parent_key=2)),
     )
-    assert [row.instance_id for row in await member.store.children(1)] == ["a", "b"]
+    assert [child.row.instance_id for child in await member.store.children(1)] == ["a", "b"]
     assert await member.store.children(4) == []
 
 
@@ -127,3 +138,36 @@ async def test_a_workflow_that_was_started_and_does_not_exist_yet_is_known(membe
         member.create(instance(11, "other"), outbox=[message("parent", "child:1:1:1")]),
     )
     assert [await member.store.unborn(key) for key in (1, 11, 2)] == ["kid", None, None]
+
+
+async def test_children_are_found_in_whatever_app_they_are(engine: Engine, member: Member) -> None:
+    store = engine.store("bank")
+    joined = await store.join(identity("n2", "second", app_id="bank"), SLOTS, alive)
+    bank = Member(store, joined)
+    await member.written(
+        member.create(instance(1, "p")),
+        member.create(instance(2, "a", parent_key=1)),
+    )
+    await bank.written(bank.create(instance(3, "p", parent_key=1, parent_app="shop")))
+    for store in (member.store, bank.store):
+        found = [(child.app_id, child.row.key) for child in await store.children(1)]
+        assert found == [("shop", 2), ("bank", 3)]
+
+
+async def test_a_child_that_is_to_begin_in_another_app_is_known(member: Member) -> None:
+    start = Outgoing(ref("kid"), "start:1:1:2", b"body", None, "bank")
+    await member.written(member.create(instance(1, "parent"), outbox=[start]))
+    assert await member.store.unborn(1) == "kid"
+
+
+async def test_only_a_child_is_missing_while_it_is_to_begin(member: Member) -> None:
+    """A workflow of its own that an instance has started is none of its business any more."""
+    detached = encode(StartWorkflow(ExecutionStarted("log"), "1:1:1"))
+    parent = Parent(1, "parent", 1, 2)
+    child = encode(StartWorkflow(ExecutionStarted("pay", parent=parent), "1:1:2", False, True))
+    one = message("on-its-own", "start:1:1:1", detached)
+    await member.written(member.create(instance(1, "parent"), outbox=[one]))
+    assert await member.store.unborn(1) is None
+    two = message("kid", "start:1:1:2", child)
+    await member.written(member.unit(instance(1, "parent"), None, outbox=[two]))
+    assert await member.store.unborn(1) == "kid"

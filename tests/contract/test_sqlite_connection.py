@@ -106,7 +106,7 @@ async def test_closing_waits_for_writes_that_nobody_awaits(tmp_path: Path) -> No
     with pytest.raises(StoreUnavailable, match="is closed"):
         await store.reserve_keys(1)
     with pytest.raises(StoreUnavailable, match="is closed"):
-        await store.read_table()
+        await store.read_cluster()
 
 
 async def test_an_error_in_a_transaction_leaves_none_open(engine: Engine) -> None:
@@ -161,7 +161,7 @@ async def test_a_write_waits_for_the_lock_and_says_who_holds_it(tmp_path: Path) 
                     with pytest.raises(WriterStuck, match=r"'n7'.*has held the write lock") as info:
                         await store.reserve_keys(1)
                 assert info.value.holder == read_holder(lock)
-                assert (await store.read_table()).owners == ()
+                assert (await store.read_cluster()).tables == {}
                 fcntl.flock(held, fcntl.LOCK_UN)
                 assert len(await store.reserve_keys(1)) == 1
             finally:

@@ -185,7 +185,7 @@ async def test_a_newer_schema_is_refused_with_both_versions(tmp_path: Path) -> N
         await runner.write(
             lambda c: c.execute("UPDATE meta SET value = 99 WHERE key = 'schema_version'")
         )
-    with pytest.raises(StoreDamaged, match=r"version 99.*reads up to 1; install the release"):
+    with pytest.raises(StoreDamaged, match=r"version 99.*reads up to 2; install the release"):
         async with open_runner(path):
             pass
 

@@ -12,14 +12,17 @@ from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import ListQuery
 from tests.contract.conftest import Engine
 
+MINE = ("shop", "n1", 1)
+"""App, node and generation: whose slots are scanned."""
+
 
 @pytest.mark.parametrize(
     ("sql", "arguments", "way"),
     [
-        (scan._WORK, ("shop", 0, 10), "SEARCH workflows USING INDEX workflows_with_work"),
-        (scan._STALLED, ("shop", 0, 10), "SEARCH workflows USING INDEX workflows_stalled"),
-        (scan._INBOX, ("shop", 0, 10), "SEARCH inbox USING INTEGER PRIMARY KEY"),
-        (scan._REMINDERS, (5, "shop", 10), "SEARCH r USING COVERING INDEX reminders_by_due"),
+        (scan._WORK, ("shop", 0, *MINE, 10), "SEARCH workflows USING INDEX workflows_with_work"),
+        (scan._STALLED, ("shop", 0, *MINE, 10), "SEARCH workflows USING INDEX workflows_stalled"),
+        (scan._INBOX, ("shop", 0, *MINE, 10), "SEARCH inbox USING INTEGER PRIMARY KEY"),
+        (scan._REMINDERS, (5, *MINE, "shop", 10), "SEARCH r USING COVERING INDEX reminders_by_due"),
         (reads._CHILDREN, (5,), "SEARCH w USING INDEX workflows_by_parent"),
         (load._ROW, ("shop", "o1"), "SEARCH w USING INDEX workflows_by_id"),
         (load._HISTORY, (1, 1), "SEARCH history USING PRIMARY KEY"),
@@ -46,3 +49,14 @@ async def test_a_prefix_of_ids_is_found_by_its_index(engine: Engine) -> None:
         lambda c: c.execute(f"EXPLAIN QUERY PLAN {sql}", arguments).fetchall()
     )
     assert "workflows_by_id (app_id=? AND instance_id>? AND instance_id<?)" in rows[0][3]
+
+
+@pytest.mark.parametrize("sql", [scan._WORK, scan._STALLED, scan._INBOX, scan._REMINDERS])
+async def test_whose_slots_they_are_is_found_by_keys_too(engine: Engine, sql: str) -> None:
+    arguments = [0] * sql.count("?")
+    rows = await engine.runner.read(
+        lambda c: c.execute(f"EXPLAIN QUERY PLAN {sql}", arguments).fetchall()
+    )
+    steps = [row[3] for row in rows]
+    assert any("SEARCH slots USING PRIMARY KEY (app_id=?" in step for step in steps)
+    assert not [step for step in steps if step.startswith("SCAN")]

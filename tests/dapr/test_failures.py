@@ -250,7 +250,7 @@ def test_what_is_not_supported_is_refused_by_name(
     @runtime.workflow
     def far(ctx: wf.DaprWorkflowContext, option: str) -> Steps:
         assert ctx.get_propagated_history() is None
-        yield ctx.call_activity("anything", **{option: "elsewhere"})  # type: ignore[arg-type]
+        yield ctx.call_activity("anything", **{option: "over there"})  # type: ignore[arg-type]
 
     runtime.start()
     for option in ("app_id", "propagation"):

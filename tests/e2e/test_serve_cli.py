@@ -213,14 +213,6 @@ def test_a_file_that_is_no_database_has_exit_code_70(perdure: Perdure, app: str)
     assert "Traceback" not in done.stderr
 
 
-def test_a_second_node_on_the_same_database_is_refused(perdure: Perdure, app: str) -> None:
-    perdure.serve(app)
-    done = perdure("serve", app, "--port", "0")
-    assert done.returncode == 4
-    assert "perdure.db" in done.stderr or "node" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.mark.parametrize(
     ("args", "text"),
     [

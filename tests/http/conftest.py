@@ -30,6 +30,7 @@ async def serve() -> AsyncIterator[Serve]:
             chosen: dict[str, Any] = {"app_id": "shop", "version": "0.1.0", "port": 0} | settings
             node = FakeNode(ApiConfig(**chosen))
             api = await stack.enter_async_context(ApiServer(node))
+            await api.open()
             session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
             return Server(api.url, FakeScenarios(node.service), session), node
 

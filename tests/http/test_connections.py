@@ -129,7 +129,7 @@ async def test_clients_that_go_without_their_answer_do_no_harm(
             if number % 3:
                 streams[1].transport.abort()
             await left(streams)
-        await node.engine.host.calm()
+        await node.engine.tenure.host.calm()
         page = (await server.get(f"{BASE}?counts=true")).json
         allowed = {"RUNNING", "SUSPENDED", "COMPLETED", "TERMINATED"}
         assert set(page["counts"]) <= allowed

@@ -74,6 +74,11 @@ async def test_the_metadata_of_a_node_in_full(fake_server: Server, prefix: str) 
             "store": "/data/orders.db",
             "durability": "full",
             "sqliteVersion": "3.51.3",
+            "generation": 0,
+            "nodes": 1,
+            "slots": 0,
+            "peers": 0,
+            "placementVersion": 0,
         },
     }
 

@@ -91,7 +91,7 @@ class Desk:
     def work(self) -> list[str]:
         """What can happen next, in a fixed order."""
         due = [f"timer {instance_id} {name}" for instance_id, name in sorted(self.reminders)]
-        rows = [f"inbox {instance_id}" for instance_id in sorted(self.inbox)]
+        rows = [f"inbox {name}" for name in sorted(self.inbox) if not self._keeps_late(name)]
         return [*rows, *[f"activity {index}" for index in range(len(self.activities))], *due]
 
     def do(self, work: str, answer: Any) -> None:
@@ -116,6 +116,11 @@ class Desk:
         for instance_id, row in self.rows.items():
             check_replay(row, self.turns(instance_id), self.registry)
 
+    def _keeps_late(self, instance_id: str) -> bool:
+        """Its inbox holds the answers that came after its end, until the last one has come."""
+        row = self.rows.get(instance_id)
+        return row is not None and row.status.is_terminal and row.has_work
+
     # ---- turns and commits
 
     def _turns(self, instance_id: str, batch: list[Delivery]) -> None:
@@ -125,8 +130,7 @@ class Desk:
             decision = self._actor(instance_id).decide(batch, self.env.now_us())
             self._commit(instance_id, decision)
             batch = decision.returned
-            evicted = self.evicts and not decision.retain
-            if evicted or decision.passivate or decision.reload:
+            if self.evicts or decision.passivate or decision.reload:
                 self._actors.pop(instance_id).close()
             if not batch:
                 return

@@ -41,8 +41,6 @@ class Client:
         self.slowness = 1.0
         self.echoes = 0.0
         """How often a request with an idempotency key arrives twice."""
-        self.meets_outdated = False
-        """A process that was superseded may refuse by what it knew, until it learns of its end."""
         self._machine = machine
         self._shadow = shadow
         self._requests = 0
@@ -67,10 +65,11 @@ class Client:
 
     async def request(self, method: str, target: str, *args: Any, **options: Any) -> Any:
         """Ask once. Raises `Unreachable`, or what the service raised."""
-        process = self._machine.current
-        if process is None or not process.is_ready:
+        ready = self._machine.ready
+        if not ready:
             await asyncio.sleep(0.05)
             raise Unreachable
+        process = self.world.rng.choice(ready)
         self._requests += 1
         answer: asyncio.Future[Any] = self.loop.create_future()
         asked = Request(self._requests, answer, method, target, args, options)
@@ -95,7 +94,7 @@ class Client:
 
     async def settled(self, target: str) -> None:
         """Wait until nothing that was asked of `target` can happen any more."""
-        while self._under_way.get(target):
+        while self._under_way.get(target) or self._machine.network.under_way[target]:
             await self.pause(0.1)
 
     def family_of(self, instance_id: str) -> set[int]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from perdure.actors.activation import Activation, ActivationState
+import msgspec
+
 from perdure.actors.committer import Committer
 from perdure.actors.host import ActorHost
 from perdure.actors.recovery import Recovery
 from perdure.actors.reminders import Reminders
+from perdure.actors.turns import Turns
 from perdure.actors.unit_of_work import UnitOfWork
 from perdure.runtime.storage import batch as batches
 from perdure.runtime.storage import commit as commits
@@ -27,8 +30,10 @@ from perdure.runtime.workflow import execution as executions
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.activity_actor import ActivityRunner
+from perdure.runtime.workflow.activity_dispatch import ActivityDispatch
 from perdure.runtime.workflow.live_instance import LiveInstance
 from perdure.runtime.workflow.loop import NumberedTask
+from perdure.runtime.workflow.peer_codec import WorkflowMessages
 from perdure.runtime.workflow.turn import TurnDraft
 from perdure.runtime.workflow.workflow_actor import WorkflowActor
 
@@ -73,7 +78,7 @@ def consumes_outside_the_transaction() -> Patch:
 def skips_the_fence() -> Iterator[None]:
     """A node that is no member any more goes on writing."""
     with (
-        mock.patch.object(commits.Commit, "_check", return_value=None),
+        mock.patch.object(commits, "check", return_value=None),
         mock.patch.object(commits.OwnedSlots, "read", return_value=_AnySlot()),
     ):
         yield
@@ -87,14 +92,83 @@ class _AnySlot(frozenset[Any]):
         return True
 
 
+@contextlib.contextmanager
+def works_on_what_it_gives_away() -> Iterator[None]:
+    """Slots are handed over with their activations still at work, and no commit looks at them."""
+
+    async def idle(self: ActorHost, slots: Any) -> None:
+        pass
+
+    with (
+        mock.patch.object(ActorHost, "vacate", idle),
+        mock.patch.object(ActorHost, "drop_strangers", return_value=None),
+        mock.patch.object(commits.OwnedSlots, "read", return_value=_AnySlot()),
+    ):
+        yield
+
+
+def asks_nobody_before_it_runs_again() -> Patch:
+    """What a former owner has had begun is begun again, whoever is at it."""
+    receive = ActivityDispatch.receive
+
+    def rash(self: ActivityDispatch, ref: Any, message: m.RunActivity) -> None:
+        receive(self, ref, msgspec.structs.replace(message, again=False))
+
+    return mock.patch.object(ActivityDispatch, "receive", rash)
+
+
+def forgets_what_the_dead_were_at() -> Patch:
+    """Activities that were given to a node that is gone stay with it."""
+
+    def idle(self: ActivityDispatch, view: Any) -> None:
+        self._share_limits()
+
+    @contextlib.contextmanager
+    def both() -> Iterator[None]:
+        with (
+            mock.patch.object(ActivityDispatch, "on_view", idle),
+            mock.patch.object(ActivityDispatch, "_recheck_all", return_value=None),
+            mock.patch.object(ActivityDispatch, "works_for", return_value=True),
+        ):
+            yield
+
+    return both()
+
+
+def tells_others_under_new_ids() -> Patch:
+    """An event that is sent once more to another node looks like another event."""
+    encode = WorkflowMessages.encode
+
+    def anew(self: WorkflowMessages, message: Any) -> bytes:
+        if isinstance(message, m.RaiseEvent):
+            fresh = f"{message.request_id}-{random.getrandbits(40)}"
+            message = msgspec.structs.replace(message, request_id=fresh)
+        return encode(self, message)
+
+    return mock.patch.object(WorkflowMessages, "encode", anew)
+
+
+def forgets_late_answers() -> Patch:
+    """What has answered after the end of an instance is kept in memory only."""
+
+    def careless(self: WorkflowActor, message_id: str, message: Any, *args: Any) -> None:
+        draft = args[-1]
+        tasks = self._live.open_tasks
+        tasks.discard(message.event.task_id)
+        row = self._live.row
+        draft.touched = draft.touched or (row is not None and row.has_work and not tasks)
+
+    return mock.patch.object(WorkflowActor, "_complete_late", careless)
+
+
 def keeps_stale_state() -> Patch:
     """After a commit whose outcome is not known, the activation goes on with what it has."""
-    committed = ActorHost._committed
+    committed = Turns._committed
 
-    def stubborn(self: ActorHost, activation: Any, decision: Any, outcome: Any) -> None:
+    def stubborn(self: Turns, activation: Any, decision: Any, outcome: Any) -> None:
         committed(self, activation, decision, None)
 
-    return mock.patch.object(ActorHost, "_committed", stubborn)
+    return mock.patch.object(Turns, "_committed", stubborn)
 
 
 def forgets_to_dispatch_again() -> Patch:
@@ -183,10 +257,10 @@ def runs_known_activities() -> Patch:
     """An activity that runs is started again when it is told again."""
     receive = ActivityRunner.receive
 
-    def eager(self: ActivityRunner, ref: Any, message: m.RunActivity) -> None:
+    def eager(self: ActivityRunner, message: m.RunActivity) -> bool:
         self._known = defaultdict(set, self._known)  # The first to end forgets all of them.
         self._known[message.instance_id].clear()
-        receive(self, ref, message)
+        return receive(self, message)
 
     return mock.patch.object(ActivityRunner, "receive", eager)
 
@@ -201,12 +275,6 @@ def orders_tasks_by_address() -> Patch:
     return mock.patch.object(NumberedTask, "__hash__", asyncio.Task.__hash__)
 
 
-def drops_what_it_must_retain() -> Patch:
-    """An activation that knows what the store does not is dropped like any other."""
-    is_idle = property(lambda self: self.state is ActivationState.IDLE)
-    return mock.patch.object(Activation, "may_go", is_idle)
-
-
 def hands_over_too_early() -> Patch:
     """An activity is forgotten when its answer is handed over, not when that is durable."""
     runner = ActivityRunner.__init__
@@ -215,8 +283,8 @@ def hands_over_too_early() -> Patch:
         runner(self, *args)
         deliver = self._deliver
 
-        async def hasty(ref: Any, message: object) -> None:
-            asyncio.ensure_future(deliver(ref, message)).add_done_callback(_ignore)
+        async def hasty(message: Any, completion: Any) -> None:
+            asyncio.ensure_future(deliver(message, completion)).add_done_callback(_ignore)
 
         self._deliver = hasty
 
@@ -248,7 +316,11 @@ MUTANTS: dict[str, Callable[[], Patch]] = {
         runs_known_activities,
         tells_no_parent,
         orders_tasks_by_address,
-        drops_what_it_must_retain,
         hands_over_too_early,
+        works_on_what_it_gives_away,
+        asks_nobody_before_it_runs_again,
+        forgets_what_the_dead_were_at,
+        tells_others_under_new_ids,
+        forgets_late_answers,
     )
 }

@@ -21,12 +21,18 @@ _NOTES: tuple[tuple[str, str, str, str], ...] = (
     ("I+", "INSERT", "inbox", "NEW.id, NEW.message_id, NEW.body, NEW.slot, 0, 0, 0, 0"),
     ("I-", "DELETE", "inbox", "OLD.id, OLD.message_id, OLD.body, OLD.slot, 0, 0, 0, 0"),
     ("W+", "INSERT", "workflows", _ROW.format("NEW") + ", NEW.start_requests"),
-    ("W~", "UPDATE", "workflows", _ROW.format("NEW") + ", NEW.start_requests"),
+    ("W~", "UPDATE OF next_seq", "workflows", _ROW.format("NEW") + ", NEW.start_requests"),
     ("W-", "DELETE", "workflows", _ROW.format("OLD") + ", OLD.start_requests"),
     ("R+", "INSERT", "reminders", "NEW.key, NEW.name, NEW.due_us, NEW.slot, 0, 0, 0, 0"),
     ("R-", "DELETE", "reminders", "OLD.key, OLD.name, OLD.due_us, OLD.slot, 0, 0, 0, 0"),
     ("S~", "UPDATE", "slots", "NEW.slot, OLD.epoch, NEW.epoch, 0, 0, 0, 0, 0"),
-    ("N+", "INSERT", "nodes", "NEW.node_id, NEW.generation, 0, 0, 0, 0, 0, 0"),
+    ("N+", "INSERT", "nodes", "NEW.node_id, NEW.generation, NEW.incarnation, 0, 0, 0, 0, 0"),
+    (
+        "N~",
+        "UPDATE OF state",
+        "nodes",
+        "NEW.node_id, NEW.generation, NEW.incarnation, NEW.state, 0, 0, 0, 0",
+    ),
 )
 _SLOT_AT = {"I-": 4, "W+": 7, "W~": 7, "W-": 7, "R+": 4, "R-": 4}
 
@@ -45,8 +51,9 @@ class Oracle:
             "CREATE TEMP TABLE seen (n INTEGER PRIMARY KEY, what, a, b, c, d, e, f, g, h)"
         )
         for what, event, table, values in _NOTES:
+            name = f"note_{event.split()[0]}_{table}"
             connection.execute(
-                f"CREATE TEMP TRIGGER note_{event}_{table} AFTER {event} ON {table} BEGIN "
+                f"CREATE TEMP TRIGGER {name} AFTER {event} ON {table} BEGIN "
                 f"INSERT INTO seen (what, a, b, c, d, e, f, g, h) VALUES ('{what}', {values}); END"
             )
 
@@ -59,7 +66,8 @@ class Oracle:
         if not slots:
             return
         found = connection.execute(
-            "SELECT generation FROM nodes WHERE node_id = ? AND incarnation = ? AND state = 'up'",
+            "SELECT generation FROM nodes WHERE node_id = ? AND incarnation = ? "
+            "AND state IN ('up', 'draining')",
             (process.name, process.incarnation),
         ).fetchone()
         if found is None:

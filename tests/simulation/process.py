@@ -1,26 +1,30 @@
-"""A simulated operating system process that runs one engine. An owner module.
+"""Simulated operating system processes that run one engine each. An owner module.
 
-Starts, drains, dies at any moment, is stopped and continued; a supervisor starts the next one. The
-engine inside is the product's own, on the product's own store.
+They start, drain, die at any moment, are stopped and continued; a supervisor starts the next one.
+The engine inside is the product's own, on the product's own store.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from perdure.actors.errors import Retryable
-from perdure.placement.errors import ClusterOccupied, NodeIdTaken
+from perdure.placement.errors import NodeIdTaken
 from perdure.placement.membership import NodeIdentity
+from perdure.placement.ports import Receive
+from perdure.runtime.cluster_facts import hosted_by
 from perdure.runtime.engine import Engine, EngineConfig, EngineSeams
 from perdure.runtime.storage.sqlite import SqliteStore
 from perdure.runtime.workflow.registry import Registry
+from tests.simulation.network import Network, SimPeers
 from tests.simulation.sim_env import SimEnv
 from tests.simulation.sim_store import Disk, SimRunner
 from tests.simulation.world import World, WorldLog
 
-FATAL = frozenset({"turn_failed"})
+FATAL = frozenset({"turn_failed", "peer_not_understood"})
 """What the log must never say: no turn of a simulated workflow is the engine's to stumble over."""
 
 Killed = Callable[[], None]
@@ -42,8 +46,11 @@ class SimProcess:
         self.engine: Engine | None = None
         self.outcome: BaseException | None = None
         self.has_ended = False
+        self.is_draining = False
         self.connections: dict[int, Killed] = {}
-        """What is to be told if the process dies, by call."""
+        """Which clients are to be told if the process dies, by call."""
+        self.inbound: dict[int, Killed] = {}
+        """The same for calls of other nodes."""
 
     @property
     def latest_us(self) -> int:
@@ -57,6 +64,9 @@ class SimProcess:
     def is_ready(self) -> bool:
         return self.is_running and self.engine is not None and self.engine.started.is_set()
 
+    def receiver(self) -> Receive | None:
+        return None if self.engine is None else self.engine.router.received
+
     def start(self) -> None:
         identity = NodeIdentity(
             node_id=self.name,
@@ -66,19 +76,26 @@ class SimProcess:
             pid=self.number,
             started=self.number,
             boot_id="boot",
-            hosted_types=("workflow", "activity"),
+            hosted_types=hosted_by(self.machine.registry),
+            peer_address=self.loop.name,
         )
         store = SqliteStore(SimRunner(self.machine.disk, self), "sim")
+        self.machine.network.stations[self.incarnation] = self
         seams = EngineSeams(
-            store=store, env=self.env, identity=identity, is_alive=self.machine.is_alive
+            store=store,
+            env=self.env,
+            is_alive=self.machine.is_alive,
+            peers=SimPeers(self.machine.network, self),
         )
-        self.engine = Engine(self.machine.registry, seams, self.machine.config)
-        self.loop.create_task(self._main(self.engine))
+        self.loop.create_task(self._main(seams, identity))
 
-    async def _main(self, engine: Engine) -> None:
+    async def _main(self, seams: EngineSeams, identity: NodeIdentity) -> None:
+        self.engine = Engine(self.machine.registry, seams, self.machine.config)
+        self.engine.serve_node(_Pokes(self.engine))
         try:
-            await engine.run()
-        except (Retryable, ClusterOccupied, NodeIdTaken) as error:
+            await self.engine.join(identity)
+            await self.engine.run()
+        except (Retryable, NodeIdTaken) as error:
             self.outcome = error
         except Exception as error:
             raise self.world.violated(f"the engine broke: {error!r}") from error
@@ -89,9 +106,11 @@ class SimProcess:
     def _end(self, why: str) -> None:
         self.has_ended = True
         self.world.log("END", self.loop.name, why)
-        connections, self.connections = self.connections, {}
-        for told in connections.values():
-            told()
+        self.machine.note("end", self)
+        for told in (self.connections, self.inbound):
+            for tell in list(told.values()):
+                tell()
+            told.clear()
         # Its last callbacks run; then nothing of it is left.
         self.world.after(0.0, self.machine.ended, self)
 
@@ -102,72 +121,137 @@ class SimProcess:
             self.loop.kill()
             self._end("killed")
 
+    def stop(self) -> None:
+        """SIGTERM: hand over, drain, go."""
+        if self.is_ready and self.engine is not None and not self.is_draining:
+            self.is_draining = True
+            self.world.log("STOP", self.loop.name)
+            self.loop.call_soon(lambda: self.loop.create_task(self._drain()))
+
+    async def _drain(self) -> None:
+        assert self.engine is not None
+        await self.engine.hand_over()
+        self.engine.service.close()
+        self.engine.stop()
+
     def call(self, method: str, *args: Any, **options: Any) -> Any:
         """The coroutine of a management call, as its handler in this process runs it."""
         assert self.engine is not None
         return getattr(self.engine.service, method)(*args, **options)
 
 
+class _Pokes:
+    """What nodes tell each other as nodes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def receive(self, ref: object, message: object) -> None:
+        raise AssertionError(message)
+
+    def asked(self, body: bytes, answer: Callable[[bytes], None]) -> None:
+        self._engine.refresh()
+
+
+@dataclass(slots=True)
+class Place:
+    """Where one node runs: the same name again and again, each time as a new process."""
+
+    name: str
+    current: SimProcess | None = None
+    restarts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that happened to a process: `end`, `freeze`, `thaw`."""
+
+    when: float
+    what: str
+    process: str
+
+
+@dataclass(slots=True)
 class Machine:
-    """One disk and the processes on it, with a supervisor that starts what has ended."""
+    """One disk, the processes on it, and a supervisor that starts what has ended."""
 
-    def __init__(self, world: World, disk: Disk, registry: Registry, config: EngineConfig) -> None:
-        self.world = world
-        self.disk = disk
-        self.registry = registry
-        self.config = config
-        self.log_level = logging.INFO if world.keep_log else logging.WARNING
-        self.processes: list[SimProcess] = []
-        self.current: SimProcess | None = None
-        self.is_blind = False
-        """The next join takes every other process for dead, as across containers without care."""
-        self.restarts = True
+    world: World
+    disk: Disk
+    network: Network
+    registry: Registry
+    config: EngineConfig
+    sees_processes: bool = True
+    """Whether nodes can look whether another's process runs, as on one machine."""
+    places: list[Place] = field(default_factory=list)
+    processes: list[SimProcess] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
 
-    def start(self) -> None:
-        number = len(self.processes) + 1
-        self.current = process = SimProcess(self, "n1", number)
+    @property
+    def log_level(self) -> int:
+        return logging.INFO if self.world.keep_log else logging.WARNING
+
+    def note(self, what: str, process: SimProcess) -> None:
+        self.incidents.append(Incident(self.world.now, what, process.loop.name))
+
+    # ---- starting
+
+    def add(self, name: str) -> None:
+        """One more node."""
+        place = Place(name)
+        self.places.append(place)
+        self._start(place)
+
+    def _start(self, place: Place) -> None:
+        process = SimProcess(self, place.name, len(self.processes) + 1)
         self.processes.append(process)
+        place.current = process
         self.world.log("START", process.loop.name)
         process.start()
 
-    def usurp(self) -> None:
-        """Start a second process while the first is alive, and blind to it."""
-        self.is_blind = True
-        self.start()
-
-    def is_alive(self, identity: NodeIdentity) -> bool:
-        if self.is_blind:
-            self.is_blind = False
-            return False
-        return any(p.incarnation == identity.incarnation and p.is_running for p in self.processes)
-
     def ended(self, process: SimProcess) -> None:
         process.loop.kill()
-        if process is not self.current:
-            return
-        others = [other for other in self.processes if other.is_running]
-        if others:
-            self.current = others[-1]  # It came too early: the one before still works.
-        else:
-            delay = self.world.rng.choice((0.05, 0.3, 2.0))
-            self.world.after(delay, self._restart)
+        for place in self.places:
+            if place.current is process:
+                delay = self.world.rng.choice((0.05, 0.3, 2.0))
+                self.world.after(delay, self._restart, place)
 
-    def _restart(self) -> None:
-        assert self.current is not None
-        if self.restarts and not self.current.is_running:
-            self.start()
+    def _restart(self, place: Place) -> None:
+        assert place.current is not None
+        if place.restarts and not place.current.is_running:
+            self._start(place)
 
-    def stop_current(self) -> None:
-        """SIGTERM: drain."""
-        process = self.current
-        if process is not None and process.is_ready and process.engine is not None:
-            self.world.log("STOP", process.loop.name)
-            process.engine.stop()
+    # ---- looking
 
-    def freeze(self, seconds: float) -> None:
+    def is_alive(self, identity: NodeIdentity) -> bool:
+        if not self.sees_processes:
+            return True
+        return self.processes[identity.pid - 1].is_running
+
+    @property
+    def running(self) -> list[SimProcess]:
+        found = [place.current for place in self.places if place.current is not None]
+        return [process for process in found if process.is_running]
+
+    @property
+    def ready(self) -> list[SimProcess]:
+        return [process for process in self.running if process.is_ready]
+
+    # ---- faults
+
+    def one(self) -> SimProcess | None:
+        """Any process that runs."""
+        running = self.running
+        return self.world.rng.choice(running) if running else None
+
+    def freeze(self, process: SimProcess, seconds: float) -> None:
         """SIGSTOP, and SIGCONT some time later."""
-        process = self.current
-        if process is not None and process.is_running:
+        if process.is_running and not process.loop.frozen:
             self.world.log("FREEZE", process.loop.name, seconds)
+            self.note("freeze", process)
             process.loop.freeze()
-            self.world.after(seconds, process.loop.thaw)
+            self.world.after(seconds, self._thaw, process)
+
+    def _thaw(self, process: SimProcess) -> None:
+        self.world.log("THAW", process.loop.name)
+        self.note("thaw", process)
+        process.loop.thaw()

@@ -1,8 +1,8 @@
 """One seed, from the drawing of its faults to the last check. An owner module.
 
-A swarm: every seed draws its own subset of the faults and of the workload, its own limits of the
-engine and its own habits of the clients. Faults come for some simulated seconds, then all heals,
-and everything must come to its end.
+A swarm: every seed draws its own cluster, its own subset of the faults and of the workload, its
+own limits of the engine and its own habits of the clients. Faults come for some simulated seconds,
+then all heals, and everything must come to its end.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from perdure.actors.committer import CommitterConfig
 from perdure.actors.errors import Refused, Retryable
+from perdure.actors.gate import Limits
 from perdure.actors.host import HostConfig
 from perdure.actors.recovery import RecoveryConfig
 from perdure.actors.reminders import RemindersConfig
 from perdure.runtime.engine import EngineConfig
+from perdure.runtime.tenure import TenureConfig
 from perdure.runtime.workflow.activity_actor import ActivityConfig
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.surroundings import WorkflowConfig
 from tests.simulation.client import Client, Unreachable
 from tests.simulation.final import check_everything
 from tests.simulation.model import Author
+from tests.simulation.network import Network, Weather
 from tests.simulation.oracles import Oracle
 from tests.simulation.process import Machine
 from tests.simulation.programs import Activities, Journal, registry_of
@@ -44,7 +48,11 @@ FAULTS = (
     "crash",
     "freeze",
     "stop",
-    "usurp",
+    "blackout",
+    "cut",
+    "lag",
+    "loss",
+    "away",
     "busy",
     "slow",
     "full",
@@ -84,9 +92,14 @@ class Scenario:
         self.oracle = Oracle(world)
         self.disk = Disk(world, self.oracle)
         self.oracle.attach(self.disk.connection)
-        self.machine = Machine(world, self.disk, REGISTRY, _limits(rng))
+        self.network = Network(world)
+        self.machine = Machine(world, self.disk, self.network, REGISTRY, limits(rng))
+        self.machine.sees_processes = rng.random() < 0.5
+        self.nodes = rng.choice((1, 2, 3, 3, 3, 4, 5, 7))
         self.client = Client(world, self.machine, self.oracle.shadow)
-        self.oracle.shadow.may_stall = self.machine.config.workflows.unclean_deaths_max < 100
+        workflows = self.machine.config.tenure.workflows
+        self.oracle.shadow.may_stall = workflows.unclean_deaths_max < 100
+        self.breaks: list[tuple[float, float]] = []
         self.habits = _habits(rng)
         self.journal = Journal(lambda: world.now, lambda: world.acting)
         self.stories = self._telling = rng.randint(2, 9)
@@ -97,15 +110,15 @@ class Scenario:
         """Live through it. Never raises."""
         world, violation = self.world, None
         ACTIVITIES.journal = self.journal
-        world.log("SEED", world.seed, self.faults, self.machine.config, self.habits)
+        world.log("SEED", world.seed, self.nodes, self.faults, self.machine.config, self.habits)
         try:
-            self.machine.start()
+            self._start_nodes()
             self._plan_faults()
             self.client.loop.create_task(self._clients())
             world.run(self.duration + PATIENCE, lambda: self.is_done)
             if not self.is_done:
                 raise world.violated(f"I14: not done after {PATIENCE} s: {self._stuck()}")
-            check_everything(self.oracle.shadow, self.disk, self.journal, REGISTRY)
+            check_everything(self.oracle.shadow, self.machine, self.journal, self.breaks)
         except Violation as found:
             violation = str(world.violation or found)
         finally:
@@ -125,6 +138,14 @@ class Scenario:
     def _stuck(self) -> list[str]:
         lives = self.oracle.shadow.current.values()
         return [f"{it.instance_id} {it.status.name}" for it in lives if not it.status.is_terminal]
+
+    def _start_nodes(self) -> None:
+        """Most are there from the beginning, some come later."""
+        rng = self.world.rng
+        for number in range(1, self.nodes + 1):
+            late = number > 1 and rng.random() < 0.3
+            when = rng.uniform(0.0, self.duration * 0.8) if late else 0.0
+            self.world.at(when, self.machine.add, f"n{number}")
 
     # ---- the clients
 
@@ -171,32 +192,34 @@ class Scenario:
         return bool(found.fetchone()[0] == 0)
 
     async def _drain(self) -> None:
-        """The last process goes as it should."""
-        while self.machine.current is None or not self.machine.current.is_ready:
+        """All nodes go as they should, one after the other."""
+        machine = self.machine
+        while len(machine.ready) < len(machine.places):
             await self.client.pause(0.1)
-        self.machine.restarts = False
-        process = self.machine.current
-        while process.is_running:
-            self.machine.stop_current()
-            await self.client.pause(0.2)
-        if process.outcome is not None:
-            raise self.world.violated(f"the last process ended with {process.outcome!r}")
+        for place in machine.places:
+            place.restarts = False
+            process = place.current
+            assert process is not None
+            while process.is_running:
+                process.stop()
+                await self.client.pause(0.2)
+            if process.outcome is not None:
+                raise self.world.violated(f"{place.name} ended with {process.outcome!r}")
 
     # ---- the faults
 
     def _plan_faults(self) -> None:
         rng, trouble = self.world.rng, self.disk.trouble
-        machine = self.machine
         if "kill" in self.faults:
             self._at_times(rng.randint(1, 5), self._kill)
         if "stop" in self.faults:
-            self._at_times(rng.randint(1, 3), machine.stop_current)
+            self._at_times(rng.randint(1, 4), self._stop)
+        if "blackout" in self.faults:
+            self._at_times(1, self._black_out)
         if "freeze" in self.faults:
             seconds = rng.choice((0.5, 3.0, 9.0))
-            self._at_times(rng.randint(1, 3), lambda: machine.freeze(seconds))
-        if "usurp" in self.faults:
-            self._at_times(rng.randint(1, 2), machine.usurp)
-            self.client.meets_outdated = True
+            self._at_times(rng.randint(1, 3), lambda: self._freeze(seconds))
+        self._plan_bad_lines()
         if "clock" in self.faults:
             self._at_times(rng.randint(1, 3), self._set_clock)
         if "net" in self.faults:
@@ -211,6 +234,10 @@ class Scenario:
         if "slow" in self.faults:
             factor = rng.choice((10.0, 200.0))
             self._for_a_while(lambda on: setattr(trouble, "slow", factor if on else 1.0))
+        if "away" in self.faults:
+            begin = rng.uniform(0.0, self.duration)
+            self.world.at(begin, lambda: setattr(trouble, "busy", 1.0))
+            self.world.at(begin + 10.0, lambda: setattr(trouble, "busy", 0.0))
         if "full" in self.faults:
             self._for_a_while(lambda on: setattr(trouble, "is_full", on))
         if "unknown" in self.faults:
@@ -221,7 +248,36 @@ class Scenario:
             self._for_a_while(lambda on: setattr(trouble, "crash", share if on else 0.0))
         if "read_error" in self.faults:
             self._for_a_while(lambda on: setattr(trouble, "read_error", 0.3 if on else 0.0))
-        self.world.at(self.duration, self._heal)
+        self.world.at(self.duration + (10.0 if "away" in self.faults else 0.0), self._heal)
+
+    def _plan_bad_lines(self) -> None:
+        rng, weather = self.world.rng, self.network.weather
+        if "cut" in self.faults:
+            for _ in range(rng.randint(1, 3)):
+                pair = (f"n{rng.randint(1, self.nodes)}", f"n{rng.randint(1, self.nodes)}")
+                both = rng.random() < 0.5
+                self._bad_lines(partial(self._cut, pair, both))
+        if "lag" in self.faults:
+            factor = rng.choice((20.0, 300.0))
+            self._bad_lines(lambda on: setattr(weather, "slowness", factor if on else 1.0))
+        if "loss" in self.faults:
+            share = rng.choice((0.05, 0.4))
+            self._bad_lines(lambda on: setattr(weather, "loss", share if on else 0.0))
+            weather.echo = 0.2
+
+    def _bad_lines(self, switch: Callable[[bool], object]) -> None:
+        rng = self.world.rng
+        begin = rng.uniform(0.0, self.duration * 0.9)
+        end = begin + rng.choice((0.5, 3.0, 8.0))
+        self.breaks.append((begin, min(end, self.duration)))
+        self.world.at(begin, switch, True)
+        self.world.at(end, switch, False)
+
+    def _cut(self, pair: tuple[str, str], both: bool, on: bool) -> None:
+        cuts = self.network.weather.cuts
+        for line in (pair, pair[::-1]) if both else (pair,):
+            (cuts.add if on else cuts.discard)(line)
+        self.world.log("CUT" if on else "MEND", pair, both)
 
     def _at_times(self, count: int, happen: Callable[[], object]) -> None:
         for _ in range(count):
@@ -235,9 +291,24 @@ class Scenario:
             self.world.at(begin + rng.choice((0.2, 1.0, 4.0)), switch, False)
 
     def _kill(self) -> None:
-        process = self.machine.current
-        if process is not None and process.is_running:
+        process = self.machine.one()
+        if process is not None:
             process.kill("by fate")
+
+    def _stop(self) -> None:
+        process = self.machine.one()
+        if process is not None:
+            process.stop()
+
+    def _freeze(self, seconds: float) -> None:
+        process = self.machine.one()
+        if process is not None:
+            self.machine.freeze(process, seconds)
+
+    def _black_out(self) -> None:
+        """All at once."""
+        for process in self.machine.running:
+            process.kill("with all others")
 
     def _set_clock(self) -> None:
         step = self.world.rng.choice((-3600.0, -2.0, -0.5, 0.5, 5.0, 3600.0))
@@ -250,31 +321,53 @@ class Scenario:
         self.disk.trouble = Trouble()
         self.client.slowness = 1.0
         self.client.echoes = 0.0
+        self.network.weather = Weather()
         # A timer that was set while the clock was wrong falls due when the clock gets there.
         self.world.wall_offset = self._furthest
 
 
-def _limits(rng: random.Random) -> EngineConfig:
+def limits(rng: random.Random) -> EngineConfig:
     """Small limits make rare things frequent."""
+    lease = rng.choice((2.0, 5.0))
     return EngineConfig(
-        slots=4,
+        slots=rng.choice((4, 16)),
         keys_block=rng.choice((20, 100_000)),
-        drain_seconds=rng.choice((0.2, 2.0)),
-        host=HostConfig(
-            mailbox_limit=rng.choice((4, 1000)),
-            live_actors_max=rng.choice((2, 4096)),
-            idle_seconds=rng.choice((0.4, 60.0)),
-            turn_messages_max=rng.choice((1, 3, 256)),
+        call_seconds=rng.choice((3.0, 15.0)),
+        tenure=TenureConfig(
+            app_id="sim",
+            lease_seconds=lease,
+            glance_seconds=0.5,
+            room_seconds=rng.choice((0.5, 2.0)),
+            drain_seconds=rng.choice((0.2, 2.0)),
+            turns_max=rng.choice((None, None, 1, 3)),
+            turn_limits=rng.choice((Limits(), Limits(), Limits(4, {"main": 3}))),
+            host=HostConfig(
+                mailbox_limit=rng.choice((4, 1000)),
+                live_actors_max=rng.choice((2, 4096)),
+                idle_seconds=rng.choice((0.4, 60.0)),
+                turn_messages_max=rng.choice((1, 3, 256)),
+            ),
+            committer=CommitterConfig(
+                batch_units=rng.choice((1, 4, 256)),
+                heartbeat_seconds=lease / 5,
+                self_stop_seconds=0.6 * lease,
+            ),
+            reminders=RemindersConfig(
+                horizon_seconds=rng.choice((1.0, 60.0)),
+                scan_limit=rng.choice((2, 2000)),
+                outstanding_max=rng.choice((2, 1000)),
+            ),
+            recovery=RecoveryConfig(
+                scan_seconds=rng.choice((1.0, 10.0)), batch=rng.choice((2, 500))
+            ),
+            activities=ActivityConfig(
+                concurrency=rng.choice((1, 3, 1000)),
+                threads=rng.choice((1, 100)),
+                backlog_max=rng.choice((2, 10_000)),
+                limits=rng.choice((Limits(), Limits(), Limits(5, {"work": 4}))),
+            ),
+            workflows=WorkflowConfig(unclean_deaths_max=rng.choice((1, 1000, 1000))),
         ),
-        committer=CommitterConfig(batch_units=rng.choice((1, 4, 256))),
-        reminders=RemindersConfig(
-            horizon_seconds=rng.choice((1.0, 60.0)),
-            scan_limit=rng.choice((2, 2000)),
-            outstanding_max=rng.choice((2, 1000)),
-        ),
-        recovery=RecoveryConfig(scan_seconds=rng.choice((1.0, 10.0)), batch=rng.choice((2, 500))),
-        activities=ActivityConfig(concurrency=rng.choice((1, 3, 1000))),
-        workflows=WorkflowConfig(unclean_deaths_max=rng.choice((1, 1000, 1000))),
     )
 
 

@@ -91,6 +91,7 @@ class Transaction:
         self.cleared = [n for n in notes if n[0] == "R-"]
         self.slots = [n for n in notes if n[0] == "S~"]
         self.generations = [n[2] for n in notes if n[0] == "N+"]
+        self.node_states = [(n[3], n[4]) for n in notes if n[0] == "N~"]
         self.rewritten = [n for n in notes if n[0] == "H!"]
         self.ended: set[str] = set()
         self.refused: set[tuple[str, str]] = set()
@@ -109,11 +110,16 @@ class Shadow:
         self.inbox: set[tuple[str, str]] = set()
         self.generation = 0
         self.stalls = 0
+        self.gone: list[tuple[float, str]] = []
+        """When which process (by incarnation) was declared dead, or left."""
         self.may_stall = False
 
     def take(self, notes: list[Note], author: Author) -> None:
         """Everything that one transaction did."""
         txn = Transaction(notes)
+        for incarnation, state in txn.node_states:
+            if state in ("dead", "left"):
+                self.gone.append((self._world.now, incarnation))
         for note in txn.rewritten:
             raise self._violated(f"I2: history row {note[1:4]} was changed")
         for generation in txn.generations:
@@ -314,7 +320,7 @@ class Shadow:
             raise self._violated(f"I10: asked for, but not sent: {missing}")
 
     def _check_consumed(
-        self, instance_id: str, message_id: str, message: m.WorkflowMessage, txn: Transaction
+        self, instance_id: str, message_id: str, message: object, txn: Transaction
     ) -> None:
         life = self.current.get(instance_id)
         where = f"message {message_id} to '{instance_id}' was consumed"
@@ -362,6 +368,9 @@ class Shadow:
     # ----
 
     def _trace(self, txn: Transaction, author: Author) -> None:
+        if txn.slots or txn.generations or txn.node_states:
+            moved = [(n[1], n[3]) for n in txn.slots]
+            self._world.log("CLUSTER", author.name, txn.generations, txn.node_states, moved)
         self._world.log(
             "COMMIT",
             author.name,

@@ -97,9 +97,6 @@ class Story:
             except ChildNotFinished:
                 pass  # Of the life before; it will finish.
             except (InstanceExists, InstanceStalled):
-                if self.client.meets_outdated and options.get("idempotency_key"):
-                    await asyncio.sleep(0.5)
-                    continue
                 if not attempts:
                     raise self._wrong("I1: it was finished, and a new start is refused") from None
                 if not options.get("idempotency_key"):
@@ -107,6 +104,9 @@ class Story:
                 raise self._wrong("the same start, told again, is refused") from None
             except (Unreachable, Retryable):
                 attempts += 1
+                if not options.get("idempotency_key"):
+                    # One that is thought lost would start a further run, once this one is over.
+                    await self.client.settled(self.instance_id)
             await asyncio.sleep(rng.uniform(0.05, 0.8))
 
     async def _raise_events(self, case: Case, key: str) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 BOUNDS = {
     "answers_tasks_twice": 200,
     "applies_events_twice": 200,
-    "drops_what_it_must_retain": 600,
+    "asks_nobody_before_it_runs_again": 300,
     "hands_over_too_early": 200,
     "leaves_children_running": 300,
     "loses_held_events": 200,

@@ -24,6 +24,9 @@ from typing import Any
 
 from perdure.actors.errors import Retryable
 
+STEPS_MAX = 1_000_000
+"""Far more than any seed takes that comes to an end."""
+
 BORN_SECONDS = 1_785_578_400
 """What the clocks show when a world begins: 2026-08-01T10:00:00Z."""
 
@@ -273,6 +276,8 @@ class World:
                     set_running(None)
                 if self.violation is not None:
                     raise self.violation
+                if self.steps > STEPS_MAX:
+                    raise self.violated(f"I13: over {STEPS_MAX} steps: messages make more messages")
             if stop() or not heap:
                 return
             when = heap[0][0]

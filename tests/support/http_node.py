@@ -95,7 +95,7 @@ class RealScenarios:
     def __init__(self, node: Node, shop: Shop) -> None:
         loop = asyncio.get_running_loop()
         self._service = There(node.service, loop)
-        self._host = There(node.engine.host, loop)
+        self._host = There(node.engine.tenure.host, loop)
         self._shop = shop
         assert node.url is not None
         self.url: str = node.url

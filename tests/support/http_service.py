@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from perdure.runtime.api.ports import ApiConfig, NodeStatus
+from perdure.placement.errors import NodeUnreachable
+from perdure.runtime.api.ports import ApiConfig, ClusterStatus, NodeNotFound, NodeStatus
 from perdure.runtime.workflow.errors import (
     InstanceExists,
     InstanceNotFound,
@@ -213,12 +214,29 @@ class FakeNode:
         )
     )
     shutdowns: list[bool] = field(default_factory=list)
+    members: ClusterStatus = field(
+        default_factory=lambda: ClusterStatus(version=1, lease_seconds=5.0, nodes=())
+    )
+    drained: list[str] = field(default_factory=list)
+    """Ids of nodes."""
+    unreachable: bool = False
+    """Other nodes do not answer."""
 
     def status(self) -> NodeStatus:
         return self.now
 
     def request_shutdown(self, *, force: bool = False) -> None:
         self.shutdowns.append(force)
+
+    async def cluster(self) -> ClusterStatus:
+        return self.members
+
+    async def drain_node(self, node_id: str) -> None:
+        if node_id not in [facts.node_id for facts in self.members.nodes]:
+            raise NodeNotFound(node_id)
+        if self.unreachable:
+            raise NodeUnreachable("node-2 did not answer")
+        self.drained.append(node_id)
 
 
 @dataclass

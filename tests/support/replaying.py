@@ -15,13 +15,17 @@ _log = logging.getLogger("perdure.tests.replay")
 
 
 def check_replay(
-    row: Instance, turns: list[h.Turn], registry: Registry, limits: PayloadLimits = DEFAULT_LIMITS
+    row: Instance,
+    turns: list[h.Turn],
+    registry: Registry,
+    limits: PayloadLimits = DEFAULT_LIMITS,
+    app_id: str = "default",
 ) -> None:
     """The code of `row`, run over `turns`, asks for the same and ends in the same way."""
     definition = registry.started(row.name, row.version)
     if definition is None:
         return
-    run = Run(definition, row.instance_id, row.execution, registry, _log, limits)
+    run = Run(definition, row.instance_id, row.execution, registry, _log, limits, app_id)
     execution = Execution(run)
     execution.recorded_patches = frozenset(name for turn in turns for name in turn.patches)
     try:

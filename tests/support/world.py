@@ -127,7 +127,7 @@ class World:
         for instance_id in await self.ids():
             row, turns = await self.service.history(instance_id)
             if row.status is not h.Status.STALLED:
-                check_replay(row, turns, self.node.registry, limits)
+                check_replay(row, turns, self.node.registry, limits, config.app_id)
 
     # ---- the file
 
@@ -238,7 +238,7 @@ class Handle:
                     while not is_so(row):
                         seen = await watcher.next()
                         assert seen is not None, f"{self.id} was purged meanwhile"
-                        row = seen
+                        row = seen if isinstance(seen, Instance) else await self.row()
                     return row
         except TimeoutError:
             raise AssertionError(await self._state()) from None
@@ -280,17 +280,18 @@ class Handle:
         row, turns = await self.world.service.history(self.id)
         engine = self.world.node.engine
         lines = [f"{self.id} is {row.status.name} {row.stalled or ''}", *map(str, turns)]
-        live = engine.host.is_live(ActorRef(WORKFLOW, self.id))
-        lines.append(f"live={live} {engine.host!r} {engine.activities!r} {engine.reminders!r}")
+        tenure = engine.tenure
+        live = tenure.host.is_live(ActorRef(WORKFLOW, self.id))
+        lines.append(f"live={live} {tenure.host!r} {tenure.dispatch!r}")
         return "\n".join(lines)
 
 
 def _evict_after_each_turn(engine: Engine) -> None:
     def announce_and_evict(ref: ActorRef, news: object) -> None:
         engine.watchers.announce(ref, news)
-        asyncio.get_running_loop().call_soon(engine.host.release, ref)
+        asyncio.get_running_loop().call_soon(engine.tenure.host.release, ref)
 
-    engine.host.connect(engine.router, announce_and_evict)
+    engine.tenure.host.connect(engine.router, announce_and_evict)
 
 
 class Gate:

@@ -19,7 +19,7 @@ failures = st.recursive(
     lambda inner: st.builds(h.Failure, text, text, payload, inner, st.booleans()),
     max_leaves=3,
 )
-parents = st.builds(h.Parent, numbers, text, numbers, numbers)
+parents = st.builds(h.Parent, numbers, text, numbers, numbers, payload)
 started = st.builds(
     h.ExecutionStarted,
     text,
@@ -47,11 +47,18 @@ incoming: st.SearchStrategy[Any] = st.one_of(
     st.builds(h.ExecutionResumed, payload),
 )
 outgoing: st.SearchStrategy[Any] = st.one_of(
-    st.builds(h.TaskScheduled, numbers, text, payload, text, st.none() | numbers, text),
+    st.builds(h.TaskScheduled, numbers, text, payload, text, st.none() | numbers, text, payload),
     st.builds(h.TimerCreated, numbers, numbers, text, text),
-    st.builds(h.ChildWorkflowInstanceCreated, numbers, text, text, payload, text),
+    st.builds(h.ChildWorkflowInstanceCreated, numbers, text, text, payload, text, payload),
     st.builds(
-        h.DetachedWorkflowInstanceCreated, numbers, text, text, payload, st.none() | numbers, text
+        h.DetachedWorkflowInstanceCreated,
+        numbers,
+        text,
+        text,
+        payload,
+        st.none() | numbers,
+        text,
+        payload,
     ),
     st.builds(h.ExecutionCompleted, st.sampled_from(h.Status), payload, st.none() | failures),
 )

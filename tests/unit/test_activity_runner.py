@@ -8,14 +8,11 @@ import pytest
 
 import perdure
 from perdure.actors.errors import MailboxFull
-from perdure.actors.identity import ActorRef
-from perdure.runtime.workflow.activity_actor import ActivityConfig, ActivityRunner
-from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
+from perdure.runtime.workflow.activity_actor import ActivityConfig, ActivityRunner, RunnerParts
+from perdure.runtime.workflow.messages import Completion, RunActivity
 from perdure.runtime.workflow.registry import Registry
 from tests.support.virtual_time import virtually
 from tests.unit.actors.given import FakeEnv, running
-
-TARGET = ActorRef(ACTIVITY, "i::1")
 
 
 class Workflow:
@@ -25,10 +22,10 @@ class Workflow:
         self.errors = list(errors)
         self.taken: list[object] = []
 
-    async def deliver(self, ref: ActorRef, message: object) -> None:
+    async def deliver(self, message: RunActivity, completion: Completion) -> None:
         if self.errors:
             raise self.errors.pop(0)
-        self.taken.append(message)
+        self.taken.append(completion)
 
 
 @perdure.activity
@@ -37,9 +34,9 @@ async def quick() -> str:
 
 
 def _runner(workflow: Workflow) -> ActivityRunner:
-    return ActivityRunner(
-        Registry.of([quick, _unused]), FakeEnv(), workflow.deliver, None, ActivityConfig()
-    )
+    registry = Registry.of([quick, _unused])
+    parts = RunnerParts(registry, FakeEnv(), workflow.deliver, None, lambda: True)
+    return ActivityRunner(parts, ActivityConfig())
 
 
 @perdure.workflow(name="unused")
@@ -51,16 +48,16 @@ async def _unused(ctx: perdure.WorkflowContext) -> None:
 async def test_an_instance_s_work_is_at_hand_until_its_last_answer_is_taken() -> None:
     workflow = Workflow(MailboxFull("busy"))
     runner = _runner(workflow)
-    runner.receive(TARGET, RunActivity("i", 1, 1, 1, "quick", None, "x"))
-    runner.receive(TARGET, RunActivity("i", 1, 1, 2, "quick", None, "x"))
+    runner.receive(RunActivity("i", 1, 1, 1, "quick", None, "x"))
+    runner.receive(RunActivity("i", 1, 1, 2, "quick", None, "x"))
     async with running(runner.run()):
         await asyncio.sleep(0.001)
         assert len(workflow.taken) == 1
-        assert runner.works_for(ActorRef(WORKFLOW, "i"))
-        assert not runner.works_for(ActorRef(WORKFLOW, "other"))
+        assert runner.works_for("i")
+        assert not runner.works_for("other")
         await asyncio.sleep(1)
         assert len(workflow.taken) == 2
-        assert not runner.works_for(ActorRef(WORKFLOW, "i"))
+        assert not runner.works_for("i")
 
 
 @pytest.mark.parametrize("error", [MailboxFull("busy"), ZeroDivisionError("a turn of ours")])
@@ -72,7 +69,7 @@ async def test_an_answer_is_told_until_it_is_taken_whatever_becomes_of_the_turn(
     runner = _runner(workflow)
     async with running(runner.run()):
         await asyncio.sleep(0)
-        runner.receive(TARGET, RunActivity("i", 1, 1, 1, "quick", None, "x"))
+        runner.receive(RunActivity("i", 1, 1, 1, "quick", None, "x"))
         await asyncio.sleep(10)
         (answer,) = workflow.taken
         assert isinstance(answer, Completion)

@@ -137,6 +137,22 @@ def test_rows_of_an_older_form_get_the_defaults_of_what_they_lack() -> None:
     )
 
 
+def test_rows_from_before_there_were_several_apps_are_of_the_workflow_s_own_app() -> None:
+    started = (3, "order", None, None, (1, "p", 2, 3), None, (), False)
+    asked = [
+        (6, 1, "pay", "1", "id", 500, "app.py:3"),
+        (9, 2, "o1:0002", "pack", None, "app.py:4"),
+        (32, 3, "o1-3", "log", None, 77, "app.py:5"),
+    ]
+    turn = codec.decode_turn(with_checksum((1, [started], asked, "abc", [])))
+    assert turn.incoming == (h.ExecutionStarted("order", parent=h.Parent(1, "p", 2, 3)),)
+    assert turn.outgoing == (
+        h.TaskScheduled(1, "pay", "1", "id", 500, "app.py:3"),
+        h.ChildWorkflowInstanceCreated(2, "o1:0002", "pack", None, "app.py:4"),
+        h.DetachedWorkflowInstanceCreated(3, "o1-3", "log", None, 77, "app.py:5"),
+    )
+
+
 @pytest.mark.parametrize("blob", [b"", b"\xc1", b"\x91\x01", b"\x93\xa1a\xa1b", b"\x05"])
 def test_a_damaged_failure_is_corrupt(blob: bytes) -> None:
     with pytest.raises(CorruptHistory):

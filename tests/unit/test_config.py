@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from perdure.runtime.config import ConfigError, Durability, NodeConfig, load
+from perdure.runtime.config import ConfigError, Durability, NodeConfig
+from perdure.runtime.config_reading import load
 
 
 def test_the_defaults_go_together() -> None:
@@ -21,6 +22,15 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path:
     config = load({"port": 3, "slots": None}, env, file)
     assert (config.port, config.slots, config.lease_seconds) == (3, 2, 3.0)
     assert (config.store, config.host) == (Path("file.db"), "127.0.0.1")
+
+
+def test_a_caller_may_have_other_defaults_which_any_word_of_the_user_beats(tmp_path: Path) -> None:
+    file = tmp_path / "perdure.toml"
+    file.write_text("kill_stuck_writer = false\n")
+    defaults = {"kill_stuck_writer": True}
+    assert load({}, {}, None, defaults).kill_stuck_writer
+    assert not load({}, {}, file, defaults).kill_stuck_writer
+    assert not load({}, {"PERDURE_KILL_STUCK_WRITER": "no"}, None, defaults).kill_stuck_writer
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,7 @@ def test_text_is_read_in_the_unit_of_its_setting(name: str, text: str, value: An
         ({"PERDURE_INSECURE": "maybe"}, "expected true or false, found 'maybe'"),
         ({"PERDURE_DURABILITY": "some"}, "expected full or normal, found 'some'"),
         ({"PERDURE_PROT": "1"}, "PERDURE_PROT is not a setting; did you mean PERDURE_PORT?"),
-        ({"PERDURE_XYZZY": "1"}, "PERDURE_XYZZY is not a setting; the settings are app_id, host"),
+        ({"PERDURE_XYZZY": "1"}, "PERDURE_XYZZY is not a setting; the settings are app_id, "),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(env: dict[str, str], message: str) -> None:

@@ -41,13 +41,13 @@ def test_a_changed_byte_is_corrupt_or_another_message_but_never_another_error() 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([2, 0], "inbox row of format 2, this release reads 1"),
-        ([1, 9], "inbox row of unknown kind 9"),
-        ([1, 0], "undecodable inbox row"),
-        ([1, 1, 3], "undecodable inbox row"),
+        ([2, 0], "message of format 2, this release reads 1"),
+        ([1, 9], "message of unknown kind 9"),
+        ([1, 0], "undecodable message"),
+        ([1, 1, 3], "undecodable message"),
         ([1, 1, 7, 3, [99]], "unknown event"),
-        ([1], "undecodable inbox row"),
-        (5, "undecodable inbox row"),
+        ([1], "undecodable message"),
+        (5, "undecodable message"),
     ],
 )
 def test_a_form_that_is_not_known_is_corrupt(content: Any, message: str) -> None:

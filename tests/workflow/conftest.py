@@ -30,6 +30,27 @@ async def live(tmp_path: Path) -> AsyncIterator[World]:
         yield each
 
 
+@pytest.fixture(params=list(Mode), ids=str)
+async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """The app that calls `bank`, in the three modes."""
+    async for each in _checked(tmp_path, request.param):
+        yield each
+
+
+@pytest.fixture
+async def steady_shop(tmp_path: Path) -> AsyncIterator[World]:
+    """The same, restarted by the test only."""
+    async for each in _checked(tmp_path, Mode.LIVE):
+        yield each
+
+
+@pytest.fixture
+async def bank(tmp_path: Path) -> AsyncIterator[World]:
+    """Another app, on the file of all the others."""
+    async for each in _checked(tmp_path, Mode.LIVE):
+        yield each
+
+
 async def _checked(tmp_path: Path, mode: Mode) -> AsyncIterator[World]:
     async with World(tmp_path / "app.db", mode) as world:
         yield world

@@ -100,7 +100,7 @@ async def test_each_activity_of_a_fan_out_runs_exactly_once(steady: World, width
         calls = [ctx.call_activity(note, input=n) for n in range(width)]
         return sum(await asyncio.gather(*calls))
 
-    await steady.serve(fans_out, note)
+    await steady.serve(fans_out, note, activity_concurrency=1000)
     instance = await steady.start("fans_out")
     await everybody.wait()
     go.set()
@@ -326,7 +326,7 @@ async def test_no_more_activities_run_at_once_than_is_allowed(live: World) -> No
     await live.serve(many, slow, activity_concurrency=3)
     instance = await live.start("many")
     await gate.entered.wait()
-    runner = live.node.engine.activities
+    runner = live.node.engine.tenure.activities
     assert (runner.running, runner.waiting, gate.count) == (3, 4, 3)
     gate.opened.set()
     assert await instance.result() == list(range(7))

@@ -226,7 +226,7 @@ async def test_whatever_a_finally_block_raises_at_an_eviction_harms_nobody(
     for number in range(2):
         instance = await live.start("order", instance_id=f"o{number}")
         await instance.running()
-        assert live.node.engine.host.release(instance_ref(instance.id))
+        assert live.node.engine.tenure.host.release(instance_ref(instance.id))
     for number in range(2):
         instance = live.handle(f"o{number}")
         await instance.raise_event("go", number)
@@ -241,12 +241,15 @@ def instance_ref(instance_id: str) -> Any:
     return ActorRef("workflow", instance_id)
 
 
-async def test_calls_to_apps_that_are_not_there_are_refused(live: World) -> None:
+@pytest.mark.parametrize("method", ["call_activity", "call_child_workflow"])
+async def test_an_app_id_that_no_app_can_have_is_refused(live: World, method: str) -> None:
     async def order(ctx: WorkflowContext) -> None:
-        await ctx.call_activity("charge", app_id="bank")
+        await getattr(ctx, method)("charge", app_id="the bank")
 
     failure = await _failure(live, order)
-    assert failure.message.startswith("app_id='bank': this release runs the activity of its own")
+    assert failure.error_type == "ValueError"
+    assert failure.message.startswith("app_id must be 1 to 64 letters")
+    assert failure.message.endswith("found 'the bank'")
 
 
 @pytest.mark.parametrize("bad", ["\ud800", {"a": 1}, b"bytes"], ids=["surrogate", "dict", "bytes"])

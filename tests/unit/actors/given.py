@@ -12,8 +12,9 @@ from typing import Any
 
 from perdure.actors.committer import Committer, CommitterConfig
 from perdure.actors.errors import Fault
+from perdure.actors.gate import Gate, Limits
 from perdure.actors.host import ActorHost, HostConfig, HostParts
-from perdure.actors.identity import ActorRef
+from perdure.actors.identity import ActorRef, slot_of
 from perdure.actors.loader import Loader
 from perdure.actors.messages import Delivery, Quarantine
 from perdure.actors.ports import DueReminder, Fence, InboxRow, Snapshot
@@ -22,6 +23,7 @@ from perdure.actors.unit_of_work import Decision, Outgoing, UnitOfWork
 
 FENCE = Fence("n1", "first", 1)
 TOY = "toy"
+SLOTS = 8
 
 
 def ref(actor_id: str) -> ActorRef:
@@ -64,6 +66,9 @@ class ScriptedStore:
         self.inboxes: dict[ActorRef, list[InboxRow]] = {}
         self.load_errors: list[Exception] = []
         self.loads: list[list[ActorRef]] = []
+        self.looks: list[list[ActorRef]] = []
+        self.hold_looks: asyncio.Event | None = None
+        """While it is there and not set, reads of inboxes have read and do not end."""
         self.reminders: list[DueReminder] = []
         self.scanning = asyncio.Event()
         self.pages: dict[str, list[Page | Exception]] = {}
@@ -77,6 +82,16 @@ class ScriptedStore:
         if self.load_errors:
             raise self.load_errors.pop(0)
         return [Snapshot(each, None, list(self.inboxes.get(each, []))) for each in refs]
+
+    async def load_inboxes(self, refs: Sequence[ActorRef]) -> Sequence[Sequence[InboxRow]]:
+        self.looks.append(list(refs))
+        rows = [list(self.inboxes.get(each, [])) for each in refs]
+        await asyncio.sleep(0)
+        if self.hold_looks is not None:
+            await self.hold_looks.wait()
+        if self.load_errors:
+            raise self.load_errors.pop(0)
+        return rows
 
     async def commit(self, fence: Fence, units: Sequence[UnitOfWork]) -> Sequence[Outcome]:
         assert fence is FENCE
@@ -95,7 +110,10 @@ class ScriptedStore:
             self.inboxes[each.ref] = [r for r in rows if r.message_id not in each.consumed]
         return outcomes
 
-    async def scan_reminders(self, before_us: int, limit: int) -> Sequence[DueReminder]:
+    async def scan_reminders(
+        self, fence: Fence, before_us: int, limit: int
+    ) -> Sequence[DueReminder]:
+        assert fence is FENCE
         self.scanning.set()
         await asyncio.sleep(0)
         told = self.pages.get("reminders")
@@ -106,7 +124,8 @@ class ScriptedStore:
         due = sorted(self.reminders, key=lambda reminder: reminder.due_us)
         return [reminder for reminder in due if reminder.due_us < before_us][:limit]
 
-    async def _scan(self, kind: str, after: int) -> Page:
+    async def _scan(self, fence: Fence, kind: str, after: int) -> Page:
+        assert fence is FENCE
         self.scanned.append((kind, after))
         await asyncio.sleep(0)
         told = self.pages.get(kind)
@@ -115,14 +134,14 @@ class ScriptedStore:
             raise page
         return page
 
-    async def scan_work(self, after: int, limit: int) -> Page:
-        return await self._scan("work", after)
+    async def scan_work(self, fence: Fence, after: int, limit: int) -> Page:
+        return await self._scan(fence, "work", after)
 
-    async def scan_stalled(self, after: int, limit: int) -> Page:
-        return await self._scan("stalled", after)
+    async def scan_stalled(self, fence: Fence, after: int, limit: int) -> Page:
+        return await self._scan(fence, "stalled", after)
 
-    async def scan_inbox(self, after: int, limit: int) -> Page:
-        return await self._scan("inbox", after)
+    async def scan_inbox(self, fence: Fence, after: int, limit: int) -> Page:
+        return await self._scan(fence, "inbox", after)
 
     async def reserve_keys(self, count: int) -> range:
         await asyncio.sleep(0)
@@ -158,6 +177,9 @@ class ToyActor:
         if any(not isinstance(delivery.body, Quarantine) for delivery in batch):
             decision.unit = change
         return decision
+
+    def name_of_turn(self, batch: Sequence[Delivery]) -> str:
+        return self.ref.id.partition("-")[0]
 
     def close(self) -> None:
         self.is_closed = True
@@ -208,8 +230,10 @@ class Hosted:
     toys: ToyType
     sink: Sink
     announced: list[tuple[ActorRef, object]]
+    gate: Gate
     owned: set[str] | None = None
     """Ids that this node owns; None for all."""
+    epoch: int = 1
 
     async def call(self, actor_id: str, body: object) -> Any:
         return await self.host.call(ref(actor_id), body)
@@ -220,21 +244,27 @@ class Hosted:
 
 @asynccontextmanager
 async def hosting(
-    store: ScriptedStore, env: FakeEnv, toys: ToyType | None = None, **settings: Any
+    store: ScriptedStore,
+    env: FakeEnv,
+    toys: ToyType | None = None,
+    *,
+    limits: Limits | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Hosted]:
-    committer = Committer(store, FENCE, env, CommitterConfig())
+    committer, gate = Committer(store, FENCE, env, CommitterConfig()), Gate(limits)
     loader = Loader(store)
-    reminders = Reminders(store, env, lambda ref, due: None, RemindersConfig())
+    reminders = Reminders(store, FENCE, env, lambda ref, due: None, RemindersConfig())
     toys = toys or ToyType()
     config = HostConfig(**settings)
     found: list[Hosted] = []
 
     def owned(actor_id: str) -> tuple[int, int] | None:
         allowed = found[0].owned
-        return (0, 1) if allowed is None or actor_id in allowed else None
+        mine = allowed is None or actor_id in allowed
+        return (slot_of(actor_id, SLOTS), found[0].epoch) if mine else None
 
-    host = ActorHost(HostParts(env, committer, loader, reminders), owned, config)
-    hosted = Hosted(host, committer, toys, Sink(), [])
+    host = ActorHost(HostParts(env, committer, loader, reminders, gate), owned, config)
+    hosted = Hosted(host, committer, toys, Sink(), [], gate)
     found.append(hosted)
     host.register(TOY, toys)
     host.connect(hosted.sink, lambda ref, news: hosted.announced.append((ref, news)))

@@ -185,7 +185,9 @@ async def test_a_node_that_must_not_go_on_refuses_everything_and_ends(
     with pytest.raises(type(error), match=str(error)):
         await running
     assert [name for name, _ in told.outcomes] == ["a", "b"]
-    assert all(isinstance(outcome, NodeStopping) for _, outcome in told.outcomes)
+    # A fenced node comes back: who asked may ask again. One with a damaged database stops.
+    expected = NodeFenced if isinstance(error, NodeFenced) else NodeStopping
+    assert all(type(outcome) is expected for _, outcome in told.outcomes)
     await committer.drained()
 
 
@@ -215,3 +217,40 @@ async def test_closing_an_idle_or_degraded_committer_ends_it_too(
             async with asyncio.timeout(60):
                 await task
         assert len(told.outcomes) == 1
+
+
+@virtually
+async def test_a_node_may_act_until_its_last_heartbeat_is_too_old(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    async with _committing(store, env, heartbeat_seconds=1.0, self_stop_seconds=3.0) as committer:
+        await asyncio.sleep(60)
+        assert committer.is_current
+        heard: list[bool] = []
+        store.hold = asyncio.Event()
+        await asyncio.sleep(1.5)
+        committer.when_current(lambda: heard.append(committer.is_current))
+        assert committer.is_current
+        await asyncio.sleep(2.5)
+        assert not committer.is_current
+        assert heard == []
+        store.hold.set()
+        await settled()
+        assert heard == [False]  # The commit that took so long began so long ago.
+        await asyncio.sleep(1)
+        assert committer.is_current
+        await asyncio.sleep(10)
+        assert len(heard) == 1
+
+
+@virtually
+async def test_while_nobody_can_write_nobody_can_take_over(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    async with _committing(store, env) as committer:
+        await settled()
+        store.commits += [StoreUnavailable("disk full")] * 20
+        await asyncio.sleep(6)
+        assert committer.lease_age > 3
+        assert committer.degraded is not None
+        assert committer.is_current

@@ -237,21 +237,15 @@ async def test_the_least_recently_used_idle_actors_make_room(
 
 
 @virtually
-async def test_a_busy_or_retained_actor_is_not_dropped_to_make_room(
-    store: ScriptedStore, env: FakeEnv
-) -> None:
-    def behave(actor: Any, delivery: Delivery, decision: Any, change: Any) -> None:
-        decision.retain = delivery.body == "retain"
-
-    async with hosting(store, env, ToyType(behave), live_actors_max=1) as hosted:
-        await hosted.call("kept", "retain")
+async def test_a_busy_actor_is_not_dropped_to_make_room(store: ScriptedStore, env: FakeEnv) -> None:
+    async with hosting(store, env, live_actors_max=1) as hosted:
         store.hold = asyncio.Event()
         busy = hosted.host.call(ref("busy"), 1)
         await settled()
         other = hosted.host.call(ref("other"), 2)
         await settled()
         assert hosted.toys.closed == []
-        assert not hosted.host.release(ref("kept"))
+        assert not hosted.host.release(ref("busy"))
         await _free(hosted, store, [busy, other])
 
 

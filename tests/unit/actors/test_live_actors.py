@@ -46,14 +46,13 @@ def test_room_is_made_for_as_many_as_are_too_many() -> None:
     assert actors.get(ref("a4")) is first[4]
 
 
-def test_what_is_retained_goes_when_it_is_not_retained_any_more() -> None:
+def test_what_is_at_work_goes_when_it_rests() -> None:
     actors = LiveActors(10)
     activation = _added(actors, "a")
-    activation.is_retained = True
-    actors.rest(activation)
     assert not actors.release(ref("a"))
+    actors.rest(activation)
     actors.begin(activation)
-    activation.is_retained = False
+    assert not actors.release(ref("a"))
     actors.rest(activation)
     assert actors.release(ref("a"))
     assert actors.release(ref("a"))

@@ -8,13 +8,23 @@ from perdure.actors.errors import StoreUnavailable
 from perdure.actors.identity import ActorRef
 from perdure.actors.messages import WAKE
 from perdure.actors.ports import InboxRow
-from perdure.actors.recovery import Recovery, RecoveryConfig
+from perdure.actors.recovery import Recovery, RecoveryConfig, RecoveryParts
 from tests.support.virtual_time import virtually
-from tests.unit.actors.given import FakeEnv, Hosted, ScriptedStore, hosting, ref, running, settled
+from tests.unit.actors.given import (
+    FENCE,
+    FakeEnv,
+    Hosted,
+    ScriptedStore,
+    hosting,
+    ref,
+    running,
+    settled,
+)
 
 
 def _recovery(store: ScriptedStore, hosted: Hosted, env: FakeEnv, **settings: float) -> Recovery:
-    return Recovery(store, hosted.host, env, RecoveryConfig(**settings))  # type: ignore[arg-type]
+    parts = RecoveryParts(store, FENCE, hosted.host, env)
+    return Recovery(parts, RecoveryConfig(**settings))  # type: ignore[arg-type]
 
 
 @virtually
@@ -42,9 +52,10 @@ async def test_it_looks_again_and_again_but_at_the_stalled_only_once(
 ) -> None:
     async with hosting(store, env) as hosted:
         async with running(_recovery(store, hosted, env, scan_seconds=10.0).run()):
-            await asyncio.sleep(35)
+            await asyncio.sleep(36)
         assert store.scanned.count(("stalled", 0)) == 1
-        assert store.scanned.count(("work", 0)) == 4
+        # After 0, 1, 3, 7 and 15 seconds, and then every 10.
+        assert store.scanned.count(("work", 0)) == 7
 
 
 @virtually
@@ -65,7 +76,8 @@ async def test_an_actor_whose_work_is_at_hand_is_left_in_peace_but_for_its_inbox
 ) -> None:
     store.pages = {"work": [([ref("a"), ref("b")], -1)], "inbox": [([ref("b")], -1)]}
     async with hosting(store, env) as hosted:
-        recovery = Recovery(store, hosted.host, env, RecoveryConfig(), lambda found: True)
+        parts = RecoveryParts(store, FENCE, hosted.host, env)
+        recovery = Recovery(parts, RecoveryConfig(), lambda found: True)
         async with running(recovery.run()):
             await settled()
         assert hosted.toys.bodies("a") == []
@@ -77,9 +89,10 @@ async def test_now_and_then_nobody_s_word_is_taken_that_work_is_at_hand(
     store: ScriptedStore, env: FakeEnv
 ) -> None:
     store.pages = {"work": [([ref("a")], -1) for _ in range(4)]}
-    config = RecoveryConfig(scan_seconds=10.0, thorough_every=3)
+    config = RecoveryConfig(scan_seconds=10.0, soon_seconds=10.0, thorough_every=3)
     async with hosting(store, env) as hosted:
-        recovery = Recovery(store, hosted.host, env, config, lambda found: True)
+        parts = RecoveryParts(store, FENCE, hosted.host, env)
+        recovery = Recovery(parts, config, lambda found: True)
         async with running(recovery.run()):
             await asyncio.sleep(15)
             assert hosted.toys.bodies("a") == []
@@ -88,7 +101,7 @@ async def test_now_and_then_nobody_s_word_is_taken_that_work_is_at_hand(
 
 
 @virtually
-async def test_an_idle_actor_with_an_unread_inbox_is_loaded_afresh(
+async def test_of_a_live_actor_with_an_unread_inbox_only_the_inbox_is_read(
     store: ScriptedStore, env: FakeEnv
 ) -> None:
     async with hosting(store, env) as hosted:
@@ -97,8 +110,8 @@ async def test_an_idle_actor_with_an_unread_inbox_is_loaded_afresh(
         store.pages = {"inbox": [([ref("a")], -1)]}
         async with running(_recovery(store, hosted, env).run()):
             await settled()
-        assert hosted.toys.bodies("a") == [1, "unread", WAKE]
-        assert hosted.toys.activated == ["a", "a"]
+        assert hosted.toys.bodies("a") == [1, "unread"]
+        assert hosted.toys.activated == ["a"]
 
 
 @virtually
@@ -176,3 +189,34 @@ async def _always_busy(hosted: Hosted, actors: int) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(actors):
             group.create_task(client(f"client{number}"))
+
+
+@virtually
+async def test_slots_that_are_gained_are_looked_at_at_once_and_the_stalled_too(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    async with hosting(store, env) as hosted:
+        recovery = _recovery(store, hosted, env, scan_seconds=100.0)
+        async with running(recovery.run()):
+            await settled()
+            store.scanned.clear()
+            store.pages = {"stalled": [([ref("a")], -1)], "work": [([ref("b")], -1)]}
+            recovery.gained()
+            await settled()
+            assert [kind for kind, _ in store.scanned] == ["stalled", "work", "inbox"]
+            assert hosted.toys.bodies("a") == hosted.toys.bodies("b") == [WAKE]
+
+
+@virtually
+async def test_slots_that_are_gained_during_a_scan_are_looked_at_after_it(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    async with hosting(store, env) as hosted:
+        recovery = _recovery(store, hosted, env, scan_seconds=100.0)
+        async with running(recovery.run()):
+            while len(store.scanned) < 2:  # noqa: ASYNC110 (step by step, without time)
+                await asyncio.sleep(0)
+            assert [kind for kind, _ in store.scanned] == ["stalled", "work"]
+            recovery.gained()
+            await settled()
+            assert [kind for kind, _ in store.scanned] == ["stalled", "work", "inbox"] * 2

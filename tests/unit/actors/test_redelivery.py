@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from perdure.actors.errors import CommitUnknown, NodeStopping, StoreUnavailable, TurnConflict
+from perdure.actors.errors import (
+    CommitUnknown,
+    NodeFenced,
+    NodeStopping,
+    NotOwner,
+    StoreUnavailable,
+    TurnConflict,
+)
 from perdure.actors.messages import WAKE, Delivery, Quarantine, ReminderDue
 from perdure.actors.redelivery import after_failure
 
@@ -94,3 +101,10 @@ def test_the_waits_grow_and_are_bounded() -> None:
     waits = [after_failure([tell], OSError(), 100).delay_seconds for _ in range(9)]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (0.04, 16.0)
+
+
+@pytest.mark.parametrize("error", [NotOwner("moved"), NodeFenced("declared dead")], ids=str)
+def test_what_is_another_node_s_by_now_is_not_repeated_here(error: Exception) -> None:
+    call, tell, row = _call(), Delivery("tell"), Delivery("row", None, "m1")
+    found = after_failure([call, tell, row], error, 5)
+    assert (found.refused, found.repeated) == ([call], [])

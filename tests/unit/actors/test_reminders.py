@@ -16,7 +16,7 @@ from perdure.actors.ports import DueReminder
 from perdure.actors.reminders import Reminders, RemindersConfig
 from perdure.actors.unit_of_work import UnitOfWork
 from tests.support.virtual_time import virtually
-from tests.unit.actors.given import FakeEnv, ScriptedStore, ref, running, settled
+from tests.unit.actors.given import FENCE, FakeEnv, ScriptedStore, ref, running, settled
 
 
 class Fired:
@@ -62,7 +62,7 @@ class Armed:
 @asynccontextmanager
 async def _reminding(store: ScriptedStore, env: FakeEnv, **settings: Any) -> AsyncIterator[Armed]:
     fired = Fired(env)
-    reminders = Reminders(store, env, fired, RemindersConfig(**settings))
+    reminders = Reminders(store, FENCE, env, fired, RemindersConfig(**settings))
     async with running(reminders.run()):
         await settled()
         yield Armed(reminders, fired, store)
@@ -169,7 +169,7 @@ async def test_a_reminder_that_is_set_while_the_table_is_read_is_not_lost(
     store: ScriptedStore, env: FakeEnv
 ) -> None:
     fired = Fired(env)
-    reminders = Reminders(store, env, fired, RemindersConfig())
+    reminders = Reminders(store, FENCE, env, fired, RemindersConfig())
     async with running(reminders.run()):
         await store.scanning.wait()
         due_us = env.now_us() + 1_000_000
@@ -262,3 +262,29 @@ async def test_a_scan_that_fails_is_made_up_for_by_the_next_one(
         assert armed.fired.at == []
         await asyncio.sleep(6)
         assert armed.fired.names == ["r"]
+
+
+@virtually
+async def test_reminders_of_slots_that_are_gained_fire_without_waiting_for_a_scan(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    async with _reminding(store, env, scan_seconds=100.0) as armed:
+        store.reminders = [DueReminder(ref("a"), "r", env.now_us() - 1)]
+        armed.reminders.gained()
+        await settled()
+        assert armed.fired.names == ["r"]
+
+
+@virtually
+async def test_nor_do_those_of_slots_that_are_gained_during_a_scan(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    fired = Fired(env)
+    reminders = Reminders(store, FENCE, env, fired, RemindersConfig(scan_seconds=100.0))
+    async with running(reminders.run()):
+        await store.scanning.wait()
+        await asyncio.sleep(0)  # It has read.
+        store.reminders = [DueReminder(ref("a"), "r", env.now_us() - 1)]
+        reminders.gained()
+        await asyncio.sleep(1)
+        assert fired.names == ["r"]

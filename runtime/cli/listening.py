@@ -1,0 +1,87 @@
+"""The port of a node: holding it for several processes; why it cannot be had. An edge module."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from perdure.runtime.cli.exits import ExitCode
+
+
+class SharedPort:
+    """Holds a port for processes that listen on it by SO_REUSEPORT; it does not listen itself.
+
+    A socket that is bound and does not listen gets no connections, but keeps the port from
+    everybody else, also while no process listens. Raises `OSError` if the port is in use.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        with ExitStack() as undo:
+            for family, _, _, _, address in _addresses(host, port):
+                wanted = (address[0], port, *address[2:])
+                if port:
+                    # Shared by SO_REUSEPORT, it could be had even if another node listens on it.
+                    _bound(family, wanted, shared=False).close()
+                held = undo.enter_context(_bound(family, wanted, shared=True))
+                # All addresses of a name under one number, also if that may be any.
+                port = held.getsockname()[1]
+            self._held = undo.pop_all()
+        self.port: int = port
+
+    def __enter__(self) -> SharedPort:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.close()
+
+
+def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys(found))
+
+
+def _bound(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # As asyncio does it: connections of a former listener may still be in their last state.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        # From now on against us: with it on both sides, Linux gives away a port that nobody listens
+        # on.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def problem_of(error: OSError, host: str, port: int) -> tuple[str, ExitCode] | None:
+    """What to say about a port that cannot be listened on, and the exit code.
+
+    None if the error is about something else.
+    """
+    where = f"port {port} on {host}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine (--host)", ExitCode.USAGE
+    if error.errno == errno.EADDRINUSE:
+        text = (
+            f"{where} is in use by another process; choose another with --port, "
+            "or --port 0 for any free one"
+        )
+        return text, ExitCode.FAILED
+    if error.errno == errno.EACCES:
+        text = f"this user may not listen on {where}; choose a port above 1023 with --port"
+        return text, ExitCode.FAILED
+    return None

@@ -1,0 +1,273 @@
+"""One stay of a node in its cluster: all that is done under one generation. An owner module.
+
+Begins with the join and ends with the leave, or with the fence: then everything in memory is thrown
+away, and the engine joins again and makes a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from perdure.actors.committer import Committer, CommitterConfig
+from perdure.actors.errors import NodeFenced, PerdureError, Retryable
+from perdure.actors.gate import Gate, Limits
+from perdure.actors.host import ActorHost, HostConfig, HostParts
+from perdure.actors.identity import ActorRef
+from perdure.actors.loader import Loader
+from perdure.actors.messages import WAKE
+from perdure.actors.ports import Env, Store
+from perdure.actors.recovery import Recovery, RecoveryConfig, RecoveryParts
+from perdure.actors.reminders import Reminders, RemindersConfig
+from perdure.placement.agent import Agent, AgentConfig, AgentParts
+from perdure.placement.membership import ClusterView, Membership
+from perdure.placement.ports import IsAlive, Joined, MembershipStore, Peers
+from perdure.placement.router import Router
+from perdure.runtime.workflow.activity_actor import ActivityConfig, ActivityRunner, RunnerParts
+from perdure.runtime.workflow.activity_dispatch import (
+    ActivityDispatch,
+    DispatchConfig,
+    DispatchParts,
+)
+from perdure.runtime.workflow.keys import Keys
+from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
+from perdure.runtime.workflow.ports import WorkflowReads
+from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.surroundings import Surroundings, WorkflowConfig
+from perdure.runtime.workflow.watchers import Watchers
+from perdure.runtime.workflow.workflow_actor import WorkflowActorType
+
+
+class EngineStore(Store, MembershipStore, WorkflowReads, Protocol):
+    """All that the engine asks of a database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenureConfig:
+    app_id: str = "default"
+    lease_seconds: float = 5.0
+    glance_seconds: float = 0.2
+    room_seconds: float = 0.25
+    """How often this node tells others how much room it has."""
+    drain_seconds: float = 10.0
+    turn_limits: Limits = field(default_factory=Limits)
+    """Turns under way at a time on all nodes of the app together."""
+    turns_max: int | None = None
+    """The same on this node."""
+    host: HostConfig = field(default_factory=HostConfig)
+    committer: CommitterConfig = field(default_factory=CommitterConfig)
+    reminders: RemindersConfig = field(default_factory=RemindersConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    activities: ActivityConfig = field(default_factory=ActivityConfig)
+    workflows: WorkflowConfig = field(default_factory=WorkflowConfig)
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """At least four heartbeats a lease, so that one that is late does no harm."""
+        return self.lease_seconds / 5
+
+
+@dataclass(frozen=True, slots=True)
+class TenureParts:
+    """What outlives a tenure, and is used by it."""
+
+    registry: Registry
+    store: EngineStore
+    env: Env
+    peers: Peers
+    is_alive: IsAlive
+    executor: Executor | None
+    router: Router
+    keys: Keys
+    watchers: Watchers
+
+
+class Tenure:
+    """Built after a join; `run` does the work."""
+
+    def __init__(self, parts: TenureParts, joined: Joined, config: TenureConfig) -> None:
+        self._parts = parts
+        self._config = config
+        self.fence = fence = joined.fence
+        store, env, router = parts.store, parts.env, parts.router
+        self.committer = Committer(store, fence, env, config.committer)
+        self._loader = Loader(store)
+        self._reminders = Reminders(store, fence, env, router.tell, config.reminders)
+        self._gate = Gate(config.turn_limits.within(config.turns_max))
+        host_parts = HostParts(env, self.committer, self._loader, self._reminders, self._gate)
+        self.host = ActorHost(host_parts, router.owned, config.host)
+        surroundings = Surroundings(
+            parts.registry,
+            env,
+            parts.keys,
+            config.workflows,
+            env.log,
+            self._workflow_elsewhere,
+            config.app_id,
+        )
+        self.host.register(WORKFLOW, WorkflowActorType(surroundings))
+        self.host.connect(router, parts.watchers.announce)
+        self.activities = ActivityRunner(
+            RunnerParts(parts.registry, env, self._deliver, parts.executor, self._may_work),
+            config.activities,
+        )
+        self.dispatch = ActivityDispatch(
+            DispatchParts(router, self.activities, self._has_activity, self._look_again),
+            DispatchConfig(
+                app_id=config.app_id,
+                patience_seconds=2 * config.lease_seconds,
+                room_seconds=config.room_seconds,
+                limits=config.activities.limits,
+            ),
+        )
+        self._recovery = Recovery(
+            RecoveryParts(store, fence, self.host, env),
+            config.recovery,
+            self.dispatch.works_for,
+        )
+        self.agent = Agent(
+            AgentParts(
+                store,
+                env,
+                router,
+                parts.peers,
+                self.host,
+                parts.is_alive,
+                lambda: self.committer.last_success,
+            ),
+            fence,
+            AgentConfig(
+                app_id=config.app_id,
+                lease_seconds=config.lease_seconds,
+                poll_seconds=config.heartbeat_seconds,
+                glance_seconds=config.glance_seconds,
+            ),
+        )
+        self._open(joined)
+
+    def _open(self, joined: Joined) -> None:
+        router = self._parts.router
+        self.agent.on_gained = self._gained
+        self.agent.on_view = self._viewed
+        router.serve(ACTIVITY, self.dispatch)
+        router.on_foreign_call = self.dispatch.answered
+        router.open(self.host, self.fence)
+        self.agent.adopt(joined.view)
+
+    # ---- what its parts need of each other
+
+    def _gained(self) -> None:
+        self._reminders.gained()
+        self._recovery.gained()
+
+    def _viewed(self, view: ClusterView) -> None:
+        self.dispatch.on_view(view)
+        self._parts.watchers.look_all()
+        up = [node.membership for node in view.up(self._config.app_id)]
+        own = Membership(self.fence.node_id, self.fence.generation)
+        if own in up:
+            limits = self._config.turn_limits.share(up.index(own), len(up), at_least=1)
+            self._gate.set(limits.within(self._config.turns_max))
+            self.host.turns.regate()
+
+    def _may_work(self) -> bool:
+        return self.committer.is_current
+
+    async def _deliver(self, message: RunActivity, completion: Completion) -> object:
+        target = ActorRef(WORKFLOW, message.instance_id)
+        return await self._parts.router.call(target, completion, app_id=message.caller_app)
+
+    def _has_activity(self, name: str) -> bool:
+        return self._parts.registry.activity(name) is not None
+
+    def _look_again(self, ref: ActorRef) -> bool:
+        if not self.host.release(ref):
+            return False  # It tells of them when it is loaded, and is in the midst of something.
+        self._parts.router.tell(ref, WAKE)
+        return True
+
+    def _workflow_elsewhere(self, name: str) -> list[str]:
+        router = self._parts.router
+        return [
+            node.node_id
+            for node in router.view.present(self._config.app_id)
+            if f"workflow:{name}" in node.identity.hosted_types and not router.is_self(node)
+        ]
+
+    # ---- life
+
+    async def run(self, stop: asyncio.Event, started: asyncio.Event) -> None:
+        """Work until stopped. Raises what ended it, `NodeFenced` above all."""
+        error: Retryable | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [group.create_task(self._or_fail(work)) for work in self._work()]
+                committing = group.create_task(self.committer.run())
+                started.set()
+                self.agent.tell_others()
+                await stop.wait()
+                await self._drain()
+                for worker in workers:
+                    worker.cancel()
+                await committing
+        except BaseExceptionGroup as group_error:
+            # Not `except*`: what is raised in it comes out wrapped in a group again.
+            ours = group_error.subgroup(PerdureError)
+            found = group_error if ours is None else _first(ours)
+            if isinstance(found, NodeFenced):
+                error = found
+            raise found from None
+        finally:
+            self._parts.router.shut()
+            self.host.close(error)
+
+    async def hand_over(self) -> None:
+        """Give everything to other nodes, if there are any: what runs here is all that stays."""
+        self.activities.begin_drain()
+        await self.agent.drain()
+
+    def _work(self) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self._loader.run(),
+            self.host.run(),
+            self._reminders.run(),
+            self._recovery.run(),
+            self._parts.keys.run(),
+            self.activities.run(),
+            self.dispatch.run(),
+            self.agent.run(),
+        ]
+
+    async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
+        """None of the node's tasks ever ends by itself; one that does takes the node down."""
+        await work
+        raise AssertionError(f"{work!r} has ended")
+
+    async def _drain(self) -> None:
+        """Let what runs come to an end, and have it all written."""
+        cancelled = await self.activities.drain(self._config.drain_seconds)
+        if cancelled:
+            self._parts.env.log.warning(
+                "activities did not end in time and were cancelled; they run again elsewhere, or "
+                "at the next start",
+                extra={"event": "activities_cancelled", "activities": cancelled[:20]},
+            )
+        self.host.stop_taking()  # Timers go on falling due: it would never become calm.
+        try:
+            async with asyncio.timeout(self._config.drain_seconds):
+                await self.host.calm()
+        except TimeoutError:
+            pass
+        self.host.close()
+        self.committer.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a person should hear of: a damaged database before anything it has caused."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,397 @@
+"""On which node each activity runs. An owner module.
+
+Here first, as long as this node gets to it in good time; then wherever there is room. An activity
+that was told before is not told again before every other node has said that it is not at it: the
+death of one node must not have the work of the living done twice. What is placed elsewhere stays in
+mind until its answer has come, and is placed anew if that node is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from perdure.actors.errors import Refused, Retryable
+from perdure.actors.gate import Limits
+from perdure.actors.identity import ActorRef
+from perdure.placement.membership import ClusterView, Membership, NodeRecord, NodeState
+from perdure.placement.router import Router
+from perdure.placement.wire import NotUnderstood
+from perdure.runtime.workflow import activity_wire as wire
+from perdure.runtime.workflow.activity_actor import ActivityRunner
+from perdure.runtime.workflow.activity_ledger import ActivityLedger, Phase
+from perdure.runtime.workflow.activity_queue import Key
+from perdure.runtime.workflow.activity_shares import share_of
+from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
+
+_TARGET = ActorRef(ACTIVITY, "")
+_AT_ONCE = 200
+"""Instances that are asked for at a time."""
+_TROUBLE = (Retryable, Refused, NotUnderstood)
+"""Of one line or one node: it passes, or the node goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchConfig:
+    app_id: str
+    spread_seconds: float = 0.02
+    """Once an activity has waited here for so long, nodes with room are looked for."""
+    room_seconds: float = 0.25
+    """How often others are told how much room there is, if that has changed."""
+    ask_seconds: float = 2.0
+    patience_seconds: float = 10.0
+    """A node that lives but cannot be asked for so long is taken not to be at it."""
+    recheck_seconds: float = 10.0
+    limits: Limits = field(default_factory=Limits)
+    """For all nodes of the app together."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchParts:
+    """The collaborators of a dispatcher."""
+
+    router: Router
+    runner: ActivityRunner
+    has_code: Callable[[str], bool]
+    """Whether this node has the code of an activity."""
+    look_again: Callable[[ActorRef], bool]
+    """Has a workflow tell its unanswered activities once more; False if it is busy."""
+
+
+class ActivityDispatch:
+    """Owned by one stay of the node in the cluster. Its tasks run inside `run`."""
+
+    def __init__(self, parts: DispatchParts, config: DispatchConfig) -> None:
+        self._router = parts.router
+        self._runner = parts.runner
+        self._has_code = parts.has_code
+        self._look_again = parts.look_again
+        self._config = config
+        self._held = ActivityLedger()
+        self._dropped: dict[str, None] = {}
+        """Instances of which something could not be taken on."""
+        self._rooms: dict[Membership, int] = {}
+        """How many activities could begin on other nodes, as far as is known."""
+        self._told_room = -1
+        self._own_limits = Limits()
+        self._to_seek: list[RunActivity] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._spreading: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.sent = 0
+        """Activities given to other nodes."""
+
+    # ---- from workflows of this node
+
+    def receive(self, ref: ActorRef, message: object) -> None:
+        """A workflow of this node wants an activity run."""
+        assert isinstance(message, RunActivity)
+        if self._group is None or message.key_of_call in self._held:
+            return
+        if self._runner.knows(message):
+            return
+        if not message.again or not self._others(message):
+            self._place(message)
+            return
+        self._held.hold(message, Phase.SOUGHT)
+        self._to_seek.append(message)
+        if len(self._to_seek) == 1:
+            self._group.create_task(self._seek())
+
+    def works_for(self, ref: ActorRef) -> bool:
+        """Whether somebody is at the activities that a workflow instance waits for.
+
+        Then at all of them: they were received together, or by its last activation.
+        """
+        if ref.id in self._dropped:
+            return False
+        return self._held.works_for(ref.id) or self._runner.works_for(ref.id)
+
+    def answered(self, message: object) -> None:
+        """A message of another node was taken by a workflow of this one."""
+        if not isinstance(message, Completion):
+            return
+        held = self._held.get((message.key, message.execution, message.event.task_id))
+        if held is None:
+            return
+        self._held.release(held)
+        if held.node in self._rooms:
+            self._rooms[held.node] += 1  # Whoever has ended one can begin another.
+            self._spread_soon()
+
+    # ---- where to
+
+    def _place(self, message: RunActivity) -> None:
+        if message.app_id is None and self._has_code(message.name):
+            self._run_here(message)  # Without a look at the others: nearly all go this way.
+            return
+        others = self._others(message, NodeState.UP)
+        name = f"activity:{message.name}"
+        hosts = [node for node in others if name in node.identity.hosted_types]
+        if message.app_id is None and not hosts:
+            self._run_here(message)  # It fails there: nobody has its code.
+        elif hosts or others:
+            # Of another app that lacks the name any node can say so.
+            chosen = max(
+                hosts or others, key=lambda n: (self._rooms.get(n.membership, 0), n.node_id)
+            )
+            self._give(chosen, [message])
+        else:
+            self._held.hold(message, Phase.HOMELESS)
+
+    def _run_here(self, message: RunActivity) -> None:
+        if self._runner.receive(message):
+            self._spread_soon()
+        else:
+            self._dropped[message.instance_id] = None
+
+    def _others(self, message: RunActivity, state: NodeState | None = None) -> list[NodeRecord]:
+        """Other nodes of the app whose code a message wants."""
+        app_id = message.app_id or self._config.app_id
+        return [
+            node
+            for node in self._router.view.present(app_id)
+            if not self._router.is_self(node) and state in (None, node.state)
+        ]
+
+    def _give(self, node: NodeRecord, messages: list[RunActivity]) -> None:
+        assert self._group is not None
+        membership = node.membership
+        for message in messages:
+            self._held.hold(message, Phase.SENT, membership)
+        self._rooms[membership] = self._rooms.get(membership, 0) - len(messages)
+        self.sent += len(messages)
+        for parcel in wire.parcels(messages):
+            self._group.create_task(self._send(node, parcel))
+
+    async def _send(self, node: NodeRecord, messages: list[RunActivity]) -> None:
+        """Tell a node until it has said that it has them, or is gone."""
+        delay = 0.05
+        while True:
+            wanted = [m for m in messages if self._held.find(m, Phase.SENT, node.membership)]
+            if not wanted:
+                return
+            try:
+                body = wire.encode_run(wanted)
+                answer = await self._router.ask(node, ACTIVITY, body, self._config.ask_seconds)
+                taken = wire.decode_answer(answer)
+            except _TROUBLE:
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 2.0)
+                continue
+            for message, is_taken in zip(wanted, taken, strict=False):
+                held = self._held.find(message, Phase.SENT, node.membership)
+                if held is None:
+                    continue
+                if is_taken:
+                    held.phase = Phase.TAKEN
+                else:
+                    # The next one goes elsewhere, also if nobody tells of room, as between apps.
+                    self._rooms[node.membership] = min(0, *self._rooms.values()) - 1
+                    self._held.release(held)
+                    self._dropped[message.instance_id] = None
+
+    # ---- spreading what waits
+
+    def _spread_soon(self) -> None:
+        if self._spreading is None and self._runner.waiting and self._group is not None:
+            self._spreading = self._loop.call_later(self._config.spread_seconds, self._spread)
+
+    def _spread(self) -> None:
+        """Give what has waited for too long to nodes that have room."""
+        self._spreading = None
+        if self._group is None:
+            return
+        if self._runner.waited >= self._config.spread_seconds:
+            nodes = [n for n in self._router.view.up(self._config.app_id) if self._may_take(n)]
+            nodes.sort(key=lambda n: (-self._rooms[n.membership], n.node_id))
+            for node in nodes:
+                count = self._rooms[node.membership]
+                spare = self._spare(node)
+                self._give(node, self._runner.take_waiting(count, self._fits(node), spare))
+        self._spread_soon()
+
+    def _may_take(self, node: NodeRecord) -> bool:
+        return not self._router.is_self(node) and self._rooms.get(node.membership, 0) > 0
+
+    def _fits(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
+        """Not what another node has given: it would look for it here."""
+        hosted = frozenset(node.identity.hosted_types)
+        return lambda message: (
+            f"activity:{message.name}" in hosted
+            and message.caller_app is None
+            and self._router.owned(message.instance_id) is not None
+        )
+
+    def _spare(self, node: NodeRecord) -> dict[str, int]:
+        """How many more of each limited name a node had better get."""
+        spare = Counter(self._limits_of(node).by_name)
+        if spare:
+            names = self._held.names_with(node.membership)
+            spare.subtract(name for name in names if name in spare)
+        return spare
+
+    def _limits_of(self, node: NodeRecord) -> Limits:
+        """A node's share of what all nodes of the app may do together."""
+        return share_of(node, self._router.view.up(self._config.app_id), self._config.limits)
+
+    # ---- finding who is at it
+
+    async def _seek(self) -> None:
+        await asyncio.sleep(0)  # An instance asks for all of its activities one after the other.
+        messages, self._to_seek = self._to_seek, []
+        found: dict[Key, Membership] = {}
+        nodes = {node.membership: node for m in messages for node in self._others(m)}
+        wanted: dict[str, list[Key]] = {}
+        for message in messages:
+            wanted.setdefault(message.instance_id, []).append(message.key_of_call)
+        async with asyncio.TaskGroup() as group:
+            for _, node in sorted(nodes.items()):
+                group.create_task(self._ask(node, wanted, found))
+        for message in messages:
+            held = self._held.find(message, Phase.SOUGHT, None)
+            if held is None:
+                continue  # Answered meanwhile, or another owner's by now.
+            node_found = found.get(message.key_of_call)
+            if node_found is not None and self._router.view.node(node_found) is not None:
+                held.phase, held.node = Phase.TAKEN, node_found
+            else:
+                self._held.release(held)
+                self._place(message)
+
+    async def _ask(
+        self, node: NodeRecord, wanted: dict[str, list[Key]], found: dict[Key, Membership]
+    ) -> None:
+        """Which of these is a node at? Until it says so, is gone, or is silent for too long."""
+        until = self._loop.time() + self._config.patience_seconds
+        delay = 0.05
+        while self._router.view.node(node.membership) is not None:
+            try:
+                found.update(dict.fromkeys(await self._known_to(node, wanted), node.membership))
+                return
+            except _TROUBLE:
+                if self._loop.time() > until:
+                    return
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 1.0)
+
+    async def _known_to(self, node: NodeRecord, wanted: dict[str, list[Key]]) -> set[Key]:
+        body = wire.encode_known(wanted)
+        answer = await self._router.ask(node, ACTIVITY, body, self._config.ask_seconds)
+        return wire.decode_keys(answer)
+
+    async def _recheck(self, node: NodeRecord) -> None:
+        """Whether a node still has what it has taken: its word may have been lost, or its work."""
+        wanted = self._held.taken_by(node.membership)
+        if not wanted:
+            return
+        try:
+            known = await self._known_to(node, wanted)
+        except _TROUBLE:
+            return  # It is asked again.
+        for key in [key for keys in wanted.values() for key in keys]:
+            lost = self._held.get(key)
+            if key not in known and lost is not None and lost.node == node.membership:
+                self._held.release(lost)
+                self._dropped[lost.message.instance_id] = None
+
+    # ---- from other nodes
+
+    def asked(self, body: bytes, answer: Callable[[bytes], None]) -> None:
+        """Another node's dispatcher wants something. Raises `NotUnderstood`."""
+        verb, arguments = wire.decode_request(body)
+        if verb == wire.RUN:
+            taken = [self._ever_runs(m) and self._runner.receive(m) for m in arguments]
+            if not all(taken):
+                self._told_room = -1  # Who is refused thinks that there is none.
+            answer(wire.encode_answer(taken))
+        elif verb == wire.KNOWN:
+            known = [self._runner.known_of(id_, keys) for id_, keys in arguments]
+            answer(wire.encode_answer([key for keys in known for key in keys]))
+        else:
+            node, count = arguments
+            self._rooms[node] = count
+            self._spread_soon()
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Send, ask and tell, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            next_check = self._loop.time() + self._config.recheck_seconds
+            try:
+                while True:
+                    self._tell_room()
+                    self._pick_up()
+                    if self._loop.time() >= next_check:
+                        next_check = self._loop.time() + self._config.recheck_seconds
+                        self._recheck_all()
+                    await asyncio.sleep(self._config.room_seconds)
+            finally:
+                self._group = None
+                if self._spreading is not None:
+                    self._spreading.cancel()
+
+    def on_view(self, view: ClusterView) -> None:
+        """The cluster has changed: place anew what was in the hands of those that are gone."""
+        present = {node.membership: node for node in view.present()}
+        self._rooms = {node: room for node, room in self._rooms.items() if node in present}
+        self._told_room = -1
+        for held in self._held.all():
+            if self._router.owned(held.message.instance_id) is None:
+                self._held.release(held)  # The workflow has another owner, who asks for it.
+            elif held.phase is Phase.HOMELESS or (
+                held.node is not None and held.node not in present
+            ):
+                self._held.release(held)
+                self._place(held.message)
+        self._share_limits()
+        self._recheck_all(NodeState.DRAINING)
+
+    def _share_limits(self) -> None:
+        for node in self._router.view.up(self._config.app_id):
+            if self._router.is_self(node):
+                self._own_limits = self._limits_of(node)
+                self._runner.limit(self._own_limits)
+        # What was given to this node and can never begin here now; whoever gave it asks for it.
+        self._runner.take_waiting(self._runner.waiting, lambda m: not self._ever_runs(m))
+
+    def _ever_runs(self, message: RunActivity) -> bool:
+        """Whether this node may run it, now or later. Its own go to others if not."""
+        limits = self._own_limits
+        if limits.total != 0 and limits.by_name.get(message.name) != 0:
+            return True
+        return message.caller_app is None and self._router.owned(message.instance_id) is not None
+
+    def _recheck_all(self, state: NodeState | None = None) -> None:
+        if self._group is None:
+            return
+        for node in self._router.view.present():
+            if not self._router.is_self(node) and state in (None, node.state):
+                self._group.create_task(self._recheck(node))
+
+    def _tell_room(self) -> None:
+        room = self._runner.room
+        if room == self._told_room:
+            return
+        self._told_room = room
+        for own in filter(self._router.is_self, self._router.view.up(self._config.app_id)):
+            body = wire.encode_room(own.membership, room)
+            for node in self._router.view.up(self._config.app_id):
+                if node is not own:
+                    self._router.tell_node(node, _TARGET, body)
+
+    def _pick_up(self) -> None:
+        """Have instances ask again for what was dropped of them, now that there is room."""
+        self._runner.fill()
+        if self._dropped and not self._runner.is_full:
+            for instance_id in list(self._dropped)[:_AT_ONCE]:
+                del self._dropped[instance_id]
+                if not self._look_again(ActorRef(WORKFLOW, instance_id)):
+                    self._dropped[instance_id] = None  # In the midst of a turn: the next time.
+
+    def __repr__(self) -> str:
+        return f"<ActivityDispatch held={len(self._held)} {self._runner!r}>"

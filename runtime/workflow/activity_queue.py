@@ -1,0 +1,82 @@
+"""Activities that wait for their turn on a node. An owner module.
+
+First come, first served, except that one whose name is at its limit, or that wants a thread while
+none is free, does not hold up the others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import NamedTuple, TypeAlias
+
+from perdure.runtime.workflow.messages import RunActivity
+
+Key: TypeAlias = tuple[int, int, int]
+"""(instance key, execution number, task id): one call of an activity."""
+
+
+class Kind(NamedTuple):
+    """What decides whether an activity may begin."""
+
+    name: str
+    """Its name, if that has a limit of its own, else empty."""
+    in_thread: bool
+
+
+class ActivityQueue:
+    """Owned by the runner. There are few kinds: one line for each is enough."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Kind, deque[tuple[int, float, RunActivity]]] = {}
+        self._put = 0
+        self._count = 0
+
+    def put(self, message: RunActivity, kind: Kind, now: float) -> None:
+        self._put += 1
+        self._count += 1
+        self._lines.setdefault(kind, deque()).append((self._put, now, message))
+
+    def take(self, admits: Callable[[Kind], bool]) -> tuple[RunActivity, Kind] | None:
+        """The oldest one whose kind is admitted."""
+        best: Kind | None = None
+        for kind, line in self._lines.items():
+            if line and (best is None or line[0][0] < self._lines[best][0][0]) and admits(kind):
+                best = kind
+        if best is None:
+            return None
+        self._count -= 1
+        return self._lines[best].popleft()[2], best
+
+    def take_some(
+        self,
+        count: int,
+        is_fit: Callable[[RunActivity], bool],
+        by_name: Mapping[str, int] | None = None,
+    ) -> list[RunActivity]:
+        """The oldest ones that are fit, at most `count`, and of some names at most so many."""
+        taken: list[tuple[int, float, RunActivity]] = []
+        for kind, line in self._lines.items():
+            most = count if by_name is None else min(by_name.get(kind.name, count), count)
+            if most > 0:
+                taken += islice((entry for entry in line if is_fit(entry[2])), most)
+        taken.sort(key=lambda entry: entry[0])
+        del taken[count:]
+        gone = {number for number, _, _ in taken}
+        if gone:
+            for kind, line in self._lines.items():
+                self._lines[kind] = deque(entry for entry in line if entry[0] not in gone)
+            self._count -= len(gone)
+        return [message for _, _, message in taken]
+
+    def count(self, admits: Callable[[Kind], bool]) -> int:
+        """How many wait whose kind is admitted."""
+        return sum(len(line) for kind, line in self._lines.items() if line and admits(kind))
+
+    def oldest_since(self) -> float | None:
+        """Since when the oldest one waits, by the clock of `put`."""
+        return min((line[0][1] for line in self._lines.values() if line), default=None)
+
+    def __len__(self) -> int:
+        return self._count

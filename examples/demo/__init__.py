@@ -1,1 +1,1 @@
-"""Two hundred orders, a `kill -9` half way, and a check of every one: `python -m examples.demo`."""
+"""Orders on three nodes, a `kill -9`, a drain, and a check: `python -m examples.demo`."""

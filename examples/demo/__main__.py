@@ -1,10 +1,11 @@
-"""Runs orders on a real node, kills it half way with `kill -9`, and checks what has become of each.
+"""Runs orders on a cluster of real nodes, kills one of them with `kill -9` and drains another one
+while they work, and checks what has become of each order.
 
     python -m examples.demo [--orders 200] [--seed 7]
 
-The checks compare results, the books of the world outside (`examples.shop`) and a journal of all
-activity calls with a model of the orders (`examples.demo.orders`). Exit code 0: nothing was lost,
-nothing is wrong, nothing was done twice.
+The checks compare what every living node says, the books of the world outside (`examples.shop`) and
+the journals of all activity calls with a model of the orders (`examples.demo.orders`). Exit code 0:
+nothing was lost, nothing is wrong, nothing was done twice.
 """
 
 from __future__ import annotations
@@ -15,115 +16,96 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import perdure
 from examples.demo import orders, verdict
-from examples.demo.process import NodeProcess
+from examples.demo.customers import Customers
+from examples.demo.process import Cluster
 from examples.demo.progress import Progress
-from examples.order_processing import process_order
 
 PATIENCE_SECONDS = 90
-
-_ORDERS = perdure.ListFilter(name="process_order")
-_ENDED = ("COMPLETED", "FAILED", "TERMINATED")
+KILLED, DRAINED = "n2", "n3"
+DOWN_SECONDS = 0.3
+"""How long the killed node stays away once the others have taken over."""
 
 
 class Demo:
-    """One run: a customer who orders, an approver, and a fault, all at once."""
+    """One run: customers who order, an approver, and two faults, all at once."""
 
-    def __init__(self, node: NodeProcess, cases: Sequence[orders.Case], progress: Progress) -> None:
-        self._node = node
-        self._cases = cases
+    def __init__(self, cluster: Cluster, customers: Customers, progress: Progress) -> None:
+        self._cluster = cluster
+        self._customers = customers
         self._progress = progress
-        self._acknowledged = 0
-        self._half_way = asyncio.Event()
+        self.problems: list[str] = []
 
     async def run(self) -> None:
-        async with perdure.WorkflowClient(self._node.url) as client, asyncio.TaskGroup() as group:
-            approving = group.create_task(self._approve(client))
-            group.create_task(self._order_all(client))
-            group.create_task(self._kill_half_way())
-            await self._until_all_ended(client)
+        async with self._customers, asyncio.TaskGroup() as group:
+            approving = group.create_task(self._customers.approve())
+            group.create_task(self._customers.order_all())
+            faults = [group.create_task(self._kill()), group.create_task(self._drain())]
+            await self._until_all_ended()
+            await asyncio.gather(*faults)
             approving.cancel()
 
-    async def _order_all(self, client: perdure.WorkflowClient) -> None:
-        async with asyncio.TaskGroup() as group:
-            for case in self._cases:
-                group.create_task(self._order(client, case))
-                await asyncio.sleep(1 / orders.PER_SECOND)
+    async def _kill(self) -> None:
+        node, tell = self._cluster[KILLED], self._progress.tell
+        await self._customers.reached(len(self._customers.cases) // 4)
+        node.kill()
+        began = time.monotonic()
+        tell(f"kill -9 of {KILLED} after {self._customers.accepted} accepted orders")
+        await self._customers.until_gone(KILLED)
+        tell(f"the others noticed and took over its work after {time.monotonic() - began:.2f} s")
+        await asyncio.sleep(DOWN_SECONDS)
+        seconds = await asyncio.to_thread(node.start)
+        tell(f"{KILLED} started again, and is back in the cluster after {seconds:.2f} s")
 
-    async def _order(self, client: perdure.WorkflowClient, case: orders.Case) -> None:
-        """One HTTP call; the client repeats it while nobody answers, under one idempotency key."""
-        await client.schedule_new_workflow(
-            process_order, input=case.order, instance_id=case.order.order_id
-        )
-        self._acknowledged += 1
-        if self._acknowledged >= len(self._cases) // 2:
-            self._half_way.set()
+    async def _drain(self) -> None:
+        node, tell = self._cluster[DRAINED], self._progress.tell
+        await self._customers.reached(2 * len(self._customers.cases) // 3)
+        tell(f"SIGTERM to {DRAINED} after {self._customers.accepted} accepted orders")
+        began = time.monotonic()
+        node.drained = True
+        node.ask_to_stop()
+        self.problems += await asyncio.to_thread(node.stopped)
+        tell(f"{DRAINED} handed over its work and left after {time.monotonic() - began:.2f} s")
 
-    async def _approve(self, client: perdure.WorkflowClient) -> None:
-        """Look for orders that wait for approval, and answer each once."""
-        answers = {
-            case.order.order_id: case.approval for case in self._cases if case.approval is not None
-        }
-        while True:
-            try:
-                async for state in client.list_workflows(
-                    perdure.ListFilter(name="process_order", statuses=("RUNNING",))
-                ):
-                    if state.serialized_custom_status != "waiting for approval":
-                        continue
-                    answer = answers.get(state.instance_id)
-                    if answer is not None:
-                        data = {"approved": answer, "by": orders.APPROVER}
-                        await client.raise_workflow_event(state.instance_id, "approval", data=data)
-                        del answers[state.instance_id]
-            except perdure.Retryable:
-                pass  # The node is down; what has been answered is remembered here.
-            await asyncio.sleep(0.1)
-
-    async def _kill_half_way(self) -> None:
-        await self._half_way.wait()
-        self._node.kill()
-        self._progress.tell(f"kill -9 after {self._acknowledged} accepted orders")
-        seconds = await asyncio.to_thread(self._node.start)
-        self._progress.tell(f"the node is back after {seconds:.2f} s")
-
-    async def _until_all_ended(self, client: perdure.WorkflowClient) -> None:
+    async def _until_all_ended(self) -> None:
+        number = len(self._customers.cases)
         deadline = time.monotonic() + PATIENCE_SECONDS
         ended = 0
-        while ended < len(self._cases):
+        while ended < number:
             if time.monotonic() > deadline:
-                raise SystemExit(f"{len(self._cases) - ended} orders have not ended")
+                raise SystemExit(f"{number - ended} orders have not ended")
             await asyncio.sleep(0.1)
-            try:
-                counts = await client.count_workflows(_ORDERS)
-            except perdure.Retryable:
-                continue
-            ended = sum(number for status, number in counts.items() if status in _ENDED)
-            self._progress.show(ended, len(self._cases))
+            ended = await self._customers.count_ended()
+            states = [(node.name, node.is_up) for node in self._cluster.nodes]
+            self._progress.show(ended, number, states)
 
 
 def main() -> int:
     arguments = _arguments()
     cases = orders.cases(arguments.orders, arguments.seed)
-    # As an exception, so that the node is ended and the directory removed.
+    # As an exception, so that the nodes are ended and the directory removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="perdure-demo-") as directory:
-        with NodeProcess(Path(directory)) as node:
-            seconds = node.start()
-            print(f"node {node.url}, store {node.store}, ready after {seconds:.2f} s")
+        with Cluster(Path(directory)) as cluster:
+            seconds = cluster.start()
+            print(f"3 nodes on {cluster.directory / 'orders.db'}, ready after {seconds:.2f} s:")
+            for node in cluster.nodes:
+                print(f"  {node.name}  {node.url}")
+            print(f"{len(cases)} orders, {orders.PER_SECOND} a second, to all of them in turn")
             began = time.monotonic()
+            customers = Customers(cluster, cases)
+            demo = Demo(cluster, customers, Progress())
             try:
-                asyncio.run(Demo(node, cases, Progress()).run())
+                asyncio.run(demo.run())
             except Exception:
-                print(node.log_tail(), file=sys.stderr)
+                print(cluster.log_tails(), file=sys.stderr)
                 raise
             elapsed = time.monotonic() - began
-            found = asyncio.run(verdict.look(node, cases))
-            found.problems.extend(node.stop())
+            found = asyncio.run(verdict.look(cluster, cases))
+            found.problems += demo.problems + cluster.stop()
+            print(verdict.nodes(cluster, found, customers.answered_by))
         print(verdict.table(found, elapsed))
     for problem in found.problems[:20]:
         print(f"  WRONG  {problem}")
@@ -140,4 +122,9 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left of it", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,5 +57,8 @@ def test_the_demo_finds_every_order_as_it_must_be() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "kill -9 after 20 accepted orders" in done.stdout
+    assert "kill -9 of n2 after 10 accepted orders" in done.stdout
+    assert "n2 started again" in done.stdout
+    assert "n3 handed over its work and left" in done.stdout
+    assert re.search(r"nodes asked for every result +n1, n2\n", done.stdout)
     assert "nothing lost, nothing wrong, nothing done twice" in done.stdout

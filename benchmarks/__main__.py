@@ -28,6 +28,11 @@ WORKLOADS = (
     "http_noop",
     "recovery",
     "sleepers",
+    "cluster",
+    "cluster_http",
+    "forwarded",
+    "peer_link",
+    "takeover",
 )
 
 

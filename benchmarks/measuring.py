@@ -50,7 +50,7 @@ def cpu_seconds() -> float:
 
 def usage_of(node: Node) -> Usage:
     """That of the process, which is this one, and of the node in it."""
-    return Usage(cpu_seconds(), node.engine.committer.commits)
+    return Usage(cpu_seconds(), node.engine.tenure.committer.commits)
 
 
 def resident_bytes() -> int:

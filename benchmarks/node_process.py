@@ -14,6 +14,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -31,8 +32,10 @@ _LINE_BYTES_MAX = 64 << 20
 class NodeProcess:
     """Owns the process from enter to exit; leaving it lets the node drain."""
 
-    def __init__(self, options: Options, database: str, *, http: bool = False) -> None:
-        self._arguments = (options.encoded(), database, "http" if http else "no-http")
+    def __init__(
+        self, options: Options, database: str, *, http: bool = False, node_id: str = ""
+    ) -> None:
+        self._arguments = (options.encoded(), database, "http" if http else "no-http", node_id)
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
         self.asked_at = 0.0
@@ -129,11 +132,12 @@ def _say(**fields: Any) -> None:
     sys.stdout.flush()
 
 
-async def _serve(options: Options, database: str, http: bool) -> None:
+async def _serve(options: Options, database: str, http: bool, node_id: str) -> None:
     loop = asyncio.get_running_loop()
     questions = asyncio.StreamReader(limit=_LINE_BYTES_MAX)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
-    async with Node(app, config=options.config(database), http=http) as node:
+    config = replace(options.config(database), node_id=node_id or None)
+    async with Node(app, config=config, http=http) as node:
         if options.settle:
             garbage.settle()
         _say(url=node.url, at=time.perf_counter())
@@ -145,14 +149,14 @@ async def _serve(options: Options, database: str, http: bool) -> None:
 
 
 def main() -> None:
-    text, database, http = sys.argv[1:]
+    text, database, http, node_id = sys.argv[1:]
     options = decoded(text)
     logging.basicConfig(level=logging.ERROR)
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=loop_factory(options)) as runner,
     ):
-        runner.run(_serve(options, database, http == "http"))
+        runner.run(_serve(options, database, http == "http", node_id))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from perdure.actors.errors import Fault, NodeFenced, NodeStopping, NotOwner, Refused, Retryable
-from perdure.actors.identity import ActorRef
+from perdure.actors.identity import ActorRef, slot_of
 from perdure.actors.messages import Delivery
 from perdure.actors.ports import Env, Fence
 from perdure.actors.unit_of_work import Outgoing
@@ -137,8 +137,7 @@ class Router:
         """(slot, epoch) of an actor id if this node owns its slot, else None."""
         if not self._owned:
             return None
-        table = self._view.tables[self._config.app_id]
-        slot = table.slot_of(actor_id)
+        slot = slot_of(actor_id, self._slots)
         epoch = self._owned.get(slot)
         return None if epoch is None else (slot, epoch)
 

@@ -7,7 +7,7 @@ away, and the engine joins again and makes a new one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -176,9 +176,9 @@ class Tenure:
     def _may_work(self) -> bool:
         return self.committer.is_current
 
-    async def _deliver(self, message: RunActivity, completion: Completion) -> object:
+    def _deliver(self, message: RunActivity, completion: Completion) -> Awaitable[object]:
         target = ActorRef(WORKFLOW, message.instance_id)
-        return await self._parts.router.call(target, completion, app_id=message.caller_app)
+        return self._parts.router.call(target, completion, app_id=message.caller_app)
 
     def _has_activity(self, name: str) -> bool:
         return self._parts.registry.activity(name) is not None

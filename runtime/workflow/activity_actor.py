@@ -137,10 +137,11 @@ class ActivityRunner:
 
         False if it cannot be taken on: too many wait already, or this node is to stop.
         """
-        known, key = self._known.get(message.instance_id), message.key_of_call
+        key, known = message.key_of_call, self._known.get(message.instance_id)
         if (known is not None and key in known) or key in self._recent:
             return True
-        if self.is_draining or len(self._queue) >= self._config.backlog_max:
+        queue, group = self._queue, self._group
+        if self.is_draining or queue.size >= self._config.backlog_max:
             return False
         if known is None:
             known = self._known[message.instance_id] = set()
@@ -148,11 +149,12 @@ class ActivityRunner:
         if message.caller_app is not None:
             self._foreign.add(key)
         kind = self._kinds.get(message.name) or self._kind_of(message.name)
-        group = self._group
-        if group is not None and not len(self._queue) and self._admits(kind) and self._may_work():
+        is_admitted = self._admits(kind)
+        if is_admitted and not queue.size and group is not None and self._may_work():
             self._start(group, message, kind)
-        else:
-            self._queue.put(message, kind, self._loop.time())
+            return True
+        queue.put(message, kind, self._loop.time())
+        if is_admitted:
             self.fill()
         return True
 
@@ -185,12 +187,12 @@ class ActivityRunner:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return self._queue.size
 
     @property
     def is_full(self) -> bool:
         """Whether so many wait that no more had better be asked for."""
-        return len(self._queue) > self._config.backlog_max // 2
+        return self._queue.size > self._config.backlog_max // 2
 
     @property
     def waited(self) -> float:
@@ -240,7 +242,7 @@ class ActivityRunner:
     def begin_drain(self) -> None:
         """Start nothing more; what waits is for others to run."""
         self.is_draining = True
-        for message in self._queue.take_some(len(self._queue), lambda message: True):
+        for message in self._queue.take_some(self._queue.size, lambda message: True):
             self._forget(message)
 
     async def drain(self, grace_seconds: float) -> list[str]:
@@ -260,11 +262,14 @@ class ActivityRunner:
 
     def fill(self) -> None:
         """Begin what waits, as far as the limits allow."""
-        while self._group is not None and len(self._queue) and self._may_work():
-            found = self._queue.take(self._admits)
+        group, queue = self._group, self._queue
+        if group is None or not queue.size or not self._may_work():
+            return
+        while queue.size and self._gate.room() != 0:
+            found = queue.take(self._admits)
             if found is None:
                 return
-            self._start(self._group, *found)
+            self._start(group, *found)
 
     def _admits(self, kind: Kind) -> bool:
         return self._gate.admits(kind.name) and (not kind.in_thread or self._threads.admits(""))
@@ -290,9 +295,9 @@ class ActivityRunner:
             self._quiet.set()
 
     def _forget(self, message: RunActivity) -> None:
-        known = self._known[message.instance_id]
-        known.discard(message.key_of_call)
-        self._foreign.discard(message.key_of_call)
+        key, known = message.key_of_call, self._known[message.instance_id]
+        known.discard(key)
+        self._foreign.discard(key)
         if not known:
             del self._known[message.instance_id]
 
@@ -369,4 +374,4 @@ class ActivityRunner:
         return await result if inspect.isawaitable(result) else result
 
     def __repr__(self) -> str:
-        return f"<ActivityRunner running={len(self._tasks)} waiting={len(self._queue)}>"
+        return f"<ActivityRunner running={len(self._tasks)} waiting={self._queue.size}>"

@@ -88,7 +88,10 @@ class ActivityDispatch:
     def receive(self, ref: ActorRef, message: object) -> None:
         """A workflow of this node wants an activity run."""
         assert isinstance(message, RunActivity)
-        if self._group is None or message.key_of_call in self._held:
+        if self._group is None or (len(self._held) and message.key_of_call in self._held):
+            return
+        if not message.again and message.app_id is None and self._has_code(message.name):
+            self._run_here(message)  # Without a look at the others: nearly all go this way.
             return
         if self._runner.knows(message):
             return
@@ -125,7 +128,7 @@ class ActivityDispatch:
 
     def _place(self, message: RunActivity) -> None:
         if message.app_id is None and self._has_code(message.name):
-            self._run_here(message)  # Without a look at the others: nearly all go this way.
+            self._run_here(message)
             return
         others = self._others(message, NodeState.UP)
         name = f"activity:{message.name}"

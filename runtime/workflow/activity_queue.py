@@ -31,11 +31,12 @@ class ActivityQueue:
     def __init__(self) -> None:
         self._lines: dict[Kind, deque[tuple[int, float, RunActivity]]] = {}
         self._put = 0
-        self._count = 0
+        self.size = 0
+        """How many wait."""
 
     def put(self, message: RunActivity, kind: Kind, now: float) -> None:
         self._put += 1
-        self._count += 1
+        self.size += 1
         self._lines.setdefault(kind, deque()).append((self._put, now, message))
 
     def take(self, admits: Callable[[Kind], bool]) -> tuple[RunActivity, Kind] | None:
@@ -46,7 +47,7 @@ class ActivityQueue:
                 best = kind
         if best is None:
             return None
-        self._count -= 1
+        self.size -= 1
         return self._lines[best].popleft()[2], best
 
     def take_some(
@@ -67,7 +68,7 @@ class ActivityQueue:
         if gone:
             for kind, line in self._lines.items():
                 self._lines[kind] = deque(entry for entry in line if entry[0] not in gone)
-            self._count -= len(gone)
+            self.size -= len(gone)
         return [message for _, _, message in taken]
 
     def count(self, admits: Callable[[Kind], bool]) -> int:
@@ -77,6 +78,3 @@ class ActivityQueue:
     def oldest_since(self) -> float | None:
         """Since when the oldest one waits, by the clock of `put`."""
         return min((line[0][1] for line in self._lines.values() if line), default=None)
-
-    def __len__(self) -> int:
-        return self._count

@@ -44,6 +44,8 @@ class RemoteWatches:
 
         If the owner cannot be asked now, nothing is told: looking from time to time has to do.
         """
+        if self._router.owned(instance_id) is not None:
+            return False
         node = self._router.owner_of(instance_id)
         if node is not None and self._router.is_self(node):
             return False

@@ -120,7 +120,7 @@ class WorkflowService:
         new_id = self._fresh_id(name, None)
         chosen = new_id if instance_id is None else instance_id
         message = m.StartWorkflow(h.ExecutionStarted(name, input), new_id)
-        with self._watchers.watching(chosen) as watcher:
+        with self._watchers.watching(chosen, FINISHED) as watcher:
             await self._call(chosen, message, is_new=instance_id is None)
             return await self._reached(chosen, watcher, FINISHED, _Known(input))
 
@@ -255,7 +255,7 @@ class WorkflowService:
         Raises `InstanceNotFound`, also if the instance is purged meanwhile.
         """
         wanted = frozenset(until)
-        with self._watchers.watching(instance_id) as watcher:
+        with self._watchers.watching(instance_id, wanted) as watcher:
             view = await self.get(instance_id)
             if view.row.status in wanted:
                 return view
@@ -277,14 +277,13 @@ class WorkflowService:
                 view = await self.get(instance_id)
                 if view.row.status in wanted:
                     return view
-            seen = await _news(watcher, wanted, LOOK_SECONDS if is_elsewhere else None)
+                seen = await _news(watcher, LOOK_SECONDS)
+            else:
+                seen = await watcher.next()
             if seen is None:
                 raise InstanceNotFound(instance_id)
-            if isinstance(seen, Instance):
-                if seen.status not in wanted:
-                    continue
-                if known.execution in (None, seen.execution):
-                    return WorkflowView(seen, known.input)
+            if isinstance(seen, Instance) and known.execution in (None, seen.execution):
+                return WorkflowView(seen, known.input)
             view = await self.get(instance_id)
             if view.row.status in wanted:
                 return view
@@ -314,16 +313,11 @@ class _Known:
     execution: int | None = None
 
 
-async def _news(
-    watcher: Watcher, wanted: frozenset[h.Status], seconds: float | None
-) -> Instance | Look | None:
+async def _news(watcher: Watcher, seconds: float) -> Instance | Look | None:
     """What a watcher hears; after so many seconds of silence, that one had better look."""
     try:
         async with asyncio.timeout(seconds):
-            while True:
-                seen = await watcher.next()
-                if not isinstance(seen, Look) or seen.status is None or seen.status in wanted:
-                    return seen
+            return await watcher.next()
     except TimeoutError:
         return Look()
 

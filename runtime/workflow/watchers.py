@@ -30,18 +30,21 @@ class Listener(Protocol):
 
 
 class Watcher:
-    """The latest news of one instance; older news that nobody took is overwritten by newer."""
+    """The latest wanted news of one instance; it overwrites older news that nobody took."""
 
-    __slots__ = ("_closed", "_news", "_waiting")
+    __slots__ = ("_closed", "_news", "_waiting", "_wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: frozenset[Status]) -> None:
+        self._wanted = wanted
         self._closed = False
         self._news: list[Instance | Look | None] = []
         self._waiting: asyncio.Future[None] | None = None
 
     def tell(self, news: Instance | Look | None) -> None:
-        self._news[:] = [news]
-        self._wake()
+        status = None if news is None else news.status
+        if status is None or status in self._wanted:
+            self._news[:] = [news]
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -52,8 +55,8 @@ class Watcher:
         self._wake()
 
     async def next(self) -> Instance | Look | None:
-        """The instance's row after its next change, None if it was purged; or that it is time to
-        look.
+        """The instance's row once its status is wanted, None if it was purged; or that it is time
+        to look.
 
         Raises `NodeStopping` when the node is not going to tell anything more.
         """
@@ -100,9 +103,13 @@ class Watchers:
         _remove(self._abroad, instance_id, listener)
 
     @contextmanager
-    def watching(self, instance_id: str) -> Iterator[Watcher]:
-        """A watcher that hears of every change of an instance, for as long as the block lasts."""
-        watcher = Watcher()
+    def watching(
+        self, instance_id: str, wanted: frozenset[Status] = frozenset(Status)
+    ) -> Iterator[Watcher]:
+        """A watcher that hears when an instance comes to a wanted status, or may have come to it,
+        for as long as the block lasts.
+        """
+        watcher = Watcher(wanted)
         if self._closed:
             watcher.close()
         self._of.setdefault(instance_id, []).append(watcher)

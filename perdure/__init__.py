@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from perdure.runtime.client import WorkflowClient
     from perdure.runtime.config import NodeConfig
     from perdure.runtime.node import Node
+    from perdure.runtime.remote.cluster import ClusterNode, ClusterStatus
     from perdure.runtime.remote.errors import (
         ApiError,
         CannotConnect,
+        NodeNotFound,
         WorkflowExists,
         WorkflowFailed,
         WorkflowNotFinished,
@@ -40,11 +42,14 @@ __all__ = [
     "ActivityContext",
     "ApiError",
     "CannotConnect",
+    "ClusterNode",
+    "ClusterStatus",
     "FailureDetails",
     "HistoryEvent",
     "ListFilter",
     "Node",
     "NodeConfig",
+    "NodeNotFound",
     "NonRetryableError",
     "Patience",
     "PayloadError",
@@ -75,11 +80,14 @@ _HOMES = {
     "ActivityContext": "runtime.workflow.activity_actor",
     "ApiError": "runtime.remote.errors",
     "CannotConnect": "runtime.remote.errors",
+    "ClusterNode": "runtime.remote.cluster",
+    "ClusterStatus": "runtime.remote.cluster",
     "FailureDetails": "runtime.workflow.failure",
     "HistoryEvent": "runtime.remote.state",
     "ListFilter": "runtime.remote.state",
     "Node": "runtime.node",
     "NodeConfig": "runtime.config",
+    "NodeNotFound": "runtime.remote.errors",
     "NonRetryableError": "runtime.workflow.failure",
     "Patience": "runtime.remote.settings",
     "PayloadError": "runtime.workflow.payload",

@@ -98,6 +98,8 @@ class ParentInstance(Answer, frozen=True, kw_only=True):
 
     instance_id: str = field(name="instanceID")
     task_scheduled_id: int = field(name="taskScheduledId")
+    app_id: str | None = field(name="appId", default=None)
+    """The app of that workflow, if it is another one than the child's."""
 
 
 EventType = Literal[
@@ -146,6 +148,8 @@ class HistoryEvent(Answer, frozen=True, kw_only=True):
     reason: str | None = None
     source: str | None = None
     """`file.py:line` of the call in the workflow's code."""
+    app_id: str | None = field(name="appId", default=None)
+    """The app that was called, if it is another one than the workflow's own."""
 
 
 class WorkflowHistory(Answer, frozen=True, kw_only=True):

@@ -195,6 +195,7 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 input=event.input,
                 task_execution_id=event.execution_id,
                 source=event.source or None,
+                app_id=event.app_id,
             )
         case h.TimerCreated():
             return entry(
@@ -212,6 +213,7 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 name=event.name,
                 input=event.input,
                 source=event.source or None,
+                app_id=event.app_id,
             )
         case h.DetachedWorkflowInstanceCreated():
             return entry(
@@ -222,6 +224,7 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 input=event.input,
                 scheduled_start=_optional_timestamp(event.scheduled_us),
                 source=event.source or None,
+                app_id=event.app_id,
             )
         case h.ExecutionCompleted(status, output, failure):
             return entry(
@@ -250,7 +253,9 @@ def _failure(failure: h.Failure | None) -> FailureDetails | None:
 def _parent(parent: h.Parent | None) -> ParentInstance | None:
     if parent is None:
         return None
-    return ParentInstance(instance_id=parent.instance_id, task_scheduled_id=parent.task_id)
+    return ParentInstance(
+        instance_id=parent.instance_id, task_scheduled_id=parent.task_id, app_id=parent.app_id
+    )
 
 
 def _optional_timestamp(us: int | None) -> str | None:

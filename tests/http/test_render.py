@@ -65,6 +65,13 @@ FAILURE_SHOWN = {
                 "scheduledStartTimestamp": "2026-08-01T10:00:00.500Z",
             },
         ),
+        (
+            h.ExecutionStarted("order", parent=h.Parent(1, "w0", 1, 4, "shop")),
+            {
+                "name": "order",
+                "parentInstance": {"instanceID": "w0", "taskScheduledId": 4, "appId": "shop"},
+            },
+        ),
         (h.TaskCompleted(3, "null"), {"taskScheduledId": 3, "result": "null"}),
         (h.TaskCompleted(0, None), {"taskScheduledId": 0}),
         (h.TaskFailed(3, FAILURE), {"taskScheduledId": 3, "failureDetails": FAILURE_SHOWN}),
@@ -111,6 +118,21 @@ def test_an_incoming_event_has_daprs_name_and_no_id(
             h.DetachedWorkflowInstanceCreated(3, "w9", "pack", "1", BORN_US),
             3,
             {"instanceID": "w9", "name": "pack", "input": "1", "scheduledStartTimestamp": AT},
+        ),
+        (
+            h.TaskScheduled(4, "charge", None, "x-2", app_id="bank"),
+            4,
+            {"name": "charge", "taskExecutionId": "x-2", "appId": "bank"},
+        ),
+        (
+            h.ChildWorkflowInstanceCreated(5, "w2", "pack", None, app_id="bank"),
+            5,
+            {"instanceID": "w2", "name": "pack", "appId": "bank"},
+        ),
+        (
+            h.DetachedWorkflowInstanceCreated(6, "w3", "pack", None, app_id="bank"),
+            6,
+            {"instanceID": "w3", "name": "pack", "appId": "bank"},
         ),
         (
             h.ExecutionCompleted(Status.FAILED, None, FAILURE),

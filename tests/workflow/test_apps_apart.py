@@ -155,8 +155,8 @@ async def test_an_end_that_comes_while_the_caller_is_away_waits_for_it(
     assert await instance.result() == "while you were out"
 
 
-async def test_an_activity_outlives_the_node_of_its_caller(steady_shop: World, bank: World) -> None:
-    gate = Gate()
+def order_of_a_slow_activity(gate: Gate) -> tuple[Any, Any]:
+    """A workflow, and the other app's activity that it calls, which waits at the gate."""
 
     @perdure.activity
     async def slow() -> str:
@@ -167,6 +167,12 @@ async def test_an_activity_outlives_the_node_of_its_caller(steady_shop: World, b
     async def order(ctx: WorkflowContext) -> Any:
         return await ctx.call_activity("slow", app_id="bank")
 
+    return order, slow
+
+
+async def test_an_activity_outlives_the_node_of_its_caller(steady_shop: World, bank: World) -> None:
+    gate = Gate()
+    order, slow = order_of_a_slow_activity(gate)
     await serve_bank(bank, slow)
     await serve_shop(steady_shop, order)
     instance = await steady_shop.start("order", instance_id="o")
@@ -181,16 +187,7 @@ async def test_an_activity_whose_node_went_away_is_run_by_the_next_one(
     steady_shop: World, bank: World
 ) -> None:
     gate = Gate()
-
-    @perdure.activity
-    async def slow() -> str:
-        await gate.wait()
-        return "done"
-
-    @perdure.workflow
-    async def order(ctx: WorkflowContext) -> Any:
-        return await ctx.call_activity("slow", app_id="bank")
-
+    order, slow = order_of_a_slow_activity(gate)
     await serve_bank(bank, slow)
     await serve_shop(steady_shop, order)
     instance = await steady_shop.start("order", instance_id="o")

@@ -16,7 +16,7 @@ import time
 from benchmarks.measuring import cpu_seconds, percentile
 from perdure.placement.membership import NodeIdentity, NodeRecord, NodeState
 from perdure.placement.ports import Answer
-from perdure.runtime.api.peer_links import PeerConfig, PeerLinks
+from perdure.runtime.api.peers.links import PeerConfig, PeerLinks
 
 SECRET = "of the benchmark"
 ANSWER_SECONDS = 10.0

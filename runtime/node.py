@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 from perdure.placement.membership import Membership, NodeIdentity
 from perdure.placement.ports import Answer
 from perdure.placement.solitude import NoPeers
-from perdure.runtime.api.peer_config import PeerConfig, PeerStatistics
-from perdure.runtime.api.peer_links import PeerLinks
+from perdure.runtime.api.peers.config import PeerConfig, PeerStatistics
+from perdure.runtime.api.peers.links import PeerLinks
 from perdure.runtime.api.ports import ApiConfig, ClusterStatus, NodeStatus
 from perdure.runtime.cluster_desk import ClusterDesk
 from perdure.runtime.cluster_facts import hosted_by, missing_on

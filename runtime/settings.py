@@ -10,7 +10,7 @@ from perdure.actors.reminders import RemindersConfig
 from perdure.runtime.config import NodeConfig
 from perdure.runtime.engine import EngineConfig
 from perdure.runtime.tenure import TenureConfig
-from perdure.runtime.workflow.activity_actor import ActivityConfig
+from perdure.runtime.workflow.activities.runner import ActivityConfig
 from perdure.runtime.workflow.payload import PayloadLimits
 from perdure.runtime.workflow.surroundings import WorkflowConfig
 

@@ -26,12 +26,12 @@ from perdure.placement.agent import Agent, AgentConfig, AgentParts
 from perdure.placement.membership import ClusterView, Membership
 from perdure.placement.ports import IsAlive, Joined, MembershipStore, Peers
 from perdure.placement.router import Router
-from perdure.runtime.workflow.activity_actor import ActivityConfig, ActivityRunner, RunnerParts
-from perdure.runtime.workflow.activity_dispatch import (
+from perdure.runtime.workflow.activities.dispatch import (
     ActivityDispatch,
     DispatchConfig,
     DispatchParts,
 )
+from perdure.runtime.workflow.activities.runner import ActivityConfig, ActivityRunner, RunnerParts
 from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
 from perdure.runtime.workflow.ports import WorkflowReads

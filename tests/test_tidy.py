@@ -42,9 +42,9 @@ AT_HOME = {
 
 CATCHES_ALL = {
     "actors/turns.py": "a turn",
-    "runtime/workflow/activity_actor.py": "an activity",
+    "runtime/workflow/activities/runner.py": "an activity",
     "runtime/api/app.py": "an HTTP handler",
-    "runtime/api/peer_link.py": "the node's receiver of messages",
+    "runtime/api/peers/link.py": "the node's receiver of messages",
     "runtime/workflow/generator_style.py": "the user's workflow code",
     "runtime/workflow/loop.py": "the user's callbacks, and `finally` blocks of a run given up",
     "runtime/cli/load.py": "the user's module, when it is imported",

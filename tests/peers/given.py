@@ -11,11 +11,11 @@ from typing import Any
 
 from perdure.placement.membership import NodeIdentity, NodeRecord, NodeState
 from perdure.placement.ports import Answer
-from perdure.runtime.api.peer_config import PeerConfig
-from perdure.runtime.api.peer_dialer import Dialer
-from perdure.runtime.api.peer_handshake import Credentials, PeerName
-from perdure.runtime.api.peer_links import PeerLinks
-from perdure.runtime.api.peer_socket import PeerSocket, SocketClosed
+from perdure.runtime.api.peers.config import PeerConfig
+from perdure.runtime.api.peers.dialer import Dialer
+from perdure.runtime.api.peers.handshake import Credentials, PeerName
+from perdure.runtime.api.peers.links import PeerLinks
+from perdure.runtime.api.peers.socket import PeerSocket, SocketClosed
 
 SECRET = "known to all nodes"
 PATIENCE = 20.0

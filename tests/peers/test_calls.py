@@ -9,8 +9,8 @@ import pytest
 
 from perdure.placement.errors import NodeUnreachable
 from perdure.placement.ports import Answer
-from perdure.runtime.api.peer_calls import PendingCalls
-from perdure.runtime.api.peer_frames import (
+from perdure.runtime.api.peers.calls import PendingCalls
+from perdure.runtime.api.peers.frames import (
     ANSWER,
     CALL,
     TELL,

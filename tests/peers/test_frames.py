@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.runtime.api.peer_frames import (
+from perdure.runtime.api.peers.frames import (
     ANSWER,
     CALL,
     FRAMES_MAX,

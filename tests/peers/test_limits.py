@@ -9,9 +9,9 @@ import pytest
 
 from perdure.actors.errors import MailboxFull
 from perdure.placement.errors import NodeUnreachable
-from perdure.runtime.api import peer_listener, peer_socket
-from perdure.runtime.api.peer_config import PeerConfig
-from perdure.runtime.api.peer_frames import (
+from perdure.runtime.api.peers import listener, socket
+from perdure.runtime.api.peers.config import PeerConfig
+from perdure.runtime.api.peers.frames import (
     ANSWER,
     BUSY,
     CALL,
@@ -22,9 +22,9 @@ from perdure.runtime.api.peer_frames import (
     decode,
     encode,
 )
-from perdure.runtime.api.peer_handshake import PeerName
-from perdure.runtime.api.peer_link import PeerLink
-from perdure.runtime.api.peer_socket import PeerSocket
+from perdure.runtime.api.peers.handshake import PeerName
+from perdure.runtime.api.peers.link import PeerLink
+from perdure.runtime.api.peers.socket import PeerSocket
 from tests.peers.given import (
     PATIENCE,
     SECRET,
@@ -159,8 +159,8 @@ async def test_a_flood_of_tells_does_not_wait_for_anybody() -> None:
 async def test_a_peer_that_is_silent_and_answers_no_ping_is_taken_for_dead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert 1.5 * peer_socket.HEARTBEAT_SECONDS < 5  # Within a lease.
-    monkeypatch.setattr(peer_listener, "HEARTBEAT_SECONDS", 0.02)
+    assert 1.5 * socket.HEARTBEAT_SECONDS < 5  # Within a lease.
+    monkeypatch.setattr(listener, "HEARTBEAT_SECONDS", 0.02)
     async with PeerNode("old") as old:
         old.join()
         async with dialled(old):

@@ -9,9 +9,9 @@ import pytest
 from perdure.actors.errors import MailboxFull
 from perdure.placement.errors import NodeUnreachable
 from perdure.placement.membership import NodeState
-from perdure.runtime.api import peer_links
-from perdure.runtime.api.peer_dialer import DialFailed
-from perdure.runtime.api.peer_handshake import CloseCode, PeerName
+from perdure.runtime.api.peers import links
+from perdure.runtime.api.peers.dialer import DialFailed
+from perdure.runtime.api.peers.handshake import CloseCode, PeerName
 from tests.peers.given import (
     PATIENCE,
     SECRET,
@@ -294,7 +294,7 @@ async def test_a_stranger_is_kept_for_a_while_and_then_must_be_in_the_view(
             await until(lambda: linked(old))
             old.join()
             assert linked(old)
-            monkeypatch.setattr(peer_links, "STRANGER_SECONDS", 0.0)
+            monkeypatch.setattr(links, "STRANGER_SECONDS", 0.0)
             old.join()
             assert linked(old, 0)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.runtime.api.peer_frames import MalformedMessage
-from perdure.runtime.api.peer_handshake import (
+from perdure.runtime.api.peers.frames import MalformedMessage
+from perdure.runtime.api.peers.handshake import (
     HANDSHAKE_BYTES_MAX,
     Challenge,
     Credentials,

@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from perdure.runtime.api import peer_links
-from perdure.runtime.api.peer_config import PeerConfig
-from perdure.runtime.api.peer_dialer import Dialer, DialFailed, SecretRefused
-from perdure.runtime.api.peer_handshake import (
+from perdure.runtime.api.peers import links
+from perdure.runtime.api.peers.config import PeerConfig
+from perdure.runtime.api.peers.dialer import Dialer, DialFailed, SecretRefused
+from perdure.runtime.api.peers.handshake import (
     HANDSHAKE_BYTES_MAX,
     PEER_PATH,
     CloseCode,
@@ -27,8 +27,8 @@ from perdure.runtime.api.peer_handshake import (
     new_challenge,
     new_proof,
 )
-from perdure.runtime.api.peer_listener import STRANGERS_MAX
-from perdure.runtime.api.peer_refusals import REMEMBERED_MAX, RefusalLog
+from perdure.runtime.api.peers.listener import STRANGERS_MAX
+from perdure.runtime.api.peers.refusals import REMEMBERED_MAX, RefusalLog
 from tests.peers.given import PATIENCE, SECRET, Kept, PeerNode, Proxy, linked, record, until
 
 ROGUE = Credentials(PeerName("rogue", "rogue-1"), "guessed")
@@ -64,7 +64,7 @@ async def left(writer: asyncio.StreamWriter) -> None:
 async def test_a_wrong_secret_is_refused_and_said_once_by_each_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(peer_links, "BACKOFF_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(links, "BACKOFF_SECONDS_MAX", 0.01)
     async with (
         PeerNode("old", 1) as old,
         PeerNode("new", 2) as new,

@@ -29,8 +29,8 @@ from perdure.runtime.storage.transaction import write_transaction
 from perdure.runtime.workflow import execution as executions
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
-from perdure.runtime.workflow.activity_actor import ActivityRunner
-from perdure.runtime.workflow.activity_dispatch import ActivityDispatch
+from perdure.runtime.workflow.activities.dispatch import ActivityDispatch
+from perdure.runtime.workflow.activities.runner import ActivityRunner
 from perdure.runtime.workflow.live_instance import LiveInstance
 from perdure.runtime.workflow.loop import NumberedTask
 from perdure.runtime.workflow.peer_codec import WorkflowMessages

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from perdure.actors.recovery import RecoveryConfig
 from perdure.actors.reminders import RemindersConfig
 from perdure.runtime.engine import EngineConfig
 from perdure.runtime.tenure import TenureConfig
-from perdure.runtime.workflow.activity_actor import ActivityConfig
+from perdure.runtime.workflow.activities.runner import ActivityConfig
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.surroundings import WorkflowConfig
 from tests.simulation.client import Client, Unreachable
@@ -34,17 +33,10 @@ from tests.simulation.network import Network, Weather
 from tests.simulation.oracles import Oracle
 from tests.simulation.process import Machine
 from tests.simulation.programs import Activities, Journal, registry_of
-from tests.simulation.shadow import Life
+from tests.simulation.progress import to_its_end
 from tests.simulation.sim_store import Disk, Trouble
 from tests.simulation.story import Habits, Story
 from tests.simulation.world import Violation, World
-
-PATIENCE = 240.0
-"""Simulated seconds after the last fault in which nearly everything comes to its end."""
-STRETCH = 60.0
-STRETCHES_MAX = 10
-"""What is not at its end by then is a long program, if its turns go on: it gets so many stretches,
-of so many seconds each, and must take turns in every one of them."""
 
 ACTIVITIES = Activities()
 REGISTRY = registry_of(ACTIVITIES)
@@ -121,7 +113,7 @@ class Scenario:
             self._start_nodes()
             self._plan_faults()
             self.client.loop.create_task(self._clients())
-            self._live()
+            to_its_end(world, self.oracle.shadow, self.duration, lambda: self.is_done)
             check_everything(self.oracle.shadow, self.machine, self.journal, self.breaks)
         except Violation as found:
             violation = str(world.violation or found)
@@ -138,36 +130,6 @@ class Scenario:
             self.faults,
             world.lines,
         )
-
-    def _live(self) -> None:
-        """Let everything come to its end. Raises if something takes no turns any more."""
-        until = self.duration + PATIENCE
-        self.world.run(until, lambda: self.is_done)
-        for _ in range(STRETCHES_MAX):
-            if self.is_done:
-                return
-            before = self._unfinished()
-            until += STRETCH
-            self.world.run(until, lambda: self.is_done)
-            if before & self._unfinished():
-                break
-        if not self.is_done:
-            raise self.world.violated(f"I14: not done after {until:.0f} s: {self._stuck()}")
-
-    def _unfinished(self) -> set[tuple[object, ...]]:
-        """Every family of instances of which one has not finished, and how far all of it is."""
-        families: dict[str, list[Life]] = {}
-        for life in self.oracle.shadow.current.values():
-            families.setdefault(re.split("[.:]", life.instance_id)[0], []).append(life)
-        return {
-            (root, *[(it.key, it.execution, len(it.run.turns)) for it in lives if it.runs])
-            for root, lives in families.items()
-            if not all(it.status.is_terminal for it in lives)
-        }
-
-    def _stuck(self) -> list[str]:
-        lives = self.oracle.shadow.current.values()
-        return [f"{it.instance_id} {it.status.name}" for it in lives if not it.status.is_terminal]
 
     def _start_nodes(self) -> None:
         """Most are there from the beginning, some come later."""

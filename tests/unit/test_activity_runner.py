@@ -8,7 +8,7 @@ import pytest
 
 import perdure
 from perdure.actors.errors import MailboxFull
-from perdure.runtime.workflow.activity_actor import ActivityConfig, ActivityRunner, RunnerParts
+from perdure.runtime.workflow.activities.runner import ActivityConfig, ActivityRunner, RunnerParts
 from perdure.runtime.workflow.messages import Completion, RunActivity
 from perdure.runtime.workflow.registry import Registry
 from tests.support.virtual_time import virtually

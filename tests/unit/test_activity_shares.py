@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from perdure.actors.gate import Limits
 from perdure.placement.membership import NodeIdentity, NodeRecord, NodeState
-from perdure.runtime.workflow.activity_shares import share_of
+from perdure.runtime.workflow.activities.shares import share_of
 
 NAMES = "abc"
 limits = st.builds(

@@ -14,7 +14,7 @@ import msgpack
 
 from perdure.placement.membership import Membership
 from perdure.placement.wire import NotUnderstood
-from perdure.runtime.workflow.activity_queue import Key
+from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.messages import RunActivity, decode, encode
 

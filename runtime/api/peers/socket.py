@@ -9,7 +9,7 @@ from typing import Any, Literal
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSMsgType, web
 
 from perdure.actors.errors import PerdureError
-from perdure.runtime.api.peer_frames import MalformedMessage
+from perdure.runtime.api.peers.frames import MalformedMessage
 
 HEARTBEAT_SECONDS = 2.5
 """After so long without anything received a ping is sent; the pong has half of it."""

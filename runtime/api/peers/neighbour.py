@@ -11,8 +11,8 @@ import asyncio
 from perdure.actors.errors import MailboxFull
 from perdure.placement.errors import NodeUnreachable
 from perdure.placement.membership import NodeRecord
-from perdure.runtime.api.peer_handshake import PeerName
-from perdure.runtime.api.peer_link import PeerLink
+from perdure.runtime.api.peers.handshake import PeerName
+from perdure.runtime.api.peers.link import PeerLink
 
 
 class Neighbour:

@@ -8,9 +8,9 @@ from types import TracebackType
 import aiohttp
 
 from perdure.actors.errors import PerdureError
-from perdure.runtime.api.peer_config import PeerConfig
-from perdure.runtime.api.peer_frames import MalformedMessage
-from perdure.runtime.api.peer_handshake import (
+from perdure.runtime.api.peers.config import PeerConfig
+from perdure.runtime.api.peers.frames import MalformedMessage
+from perdure.runtime.api.peers.handshake import (
     PEER_PATH,
     CloseCode,
     Credentials,
@@ -21,7 +21,7 @@ from perdure.runtime.api.peer_handshake import (
     is_welcome,
     new_proof,
 )
-from perdure.runtime.api.peer_socket import (
+from perdure.runtime.api.peers.socket import (
     CLOSE_SECONDS,
     HEARTBEAT_SECONDS,
     DialledSocket,

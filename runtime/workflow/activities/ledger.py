@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from perdure.placement.membership import Membership
-from perdure.runtime.workflow.activity_queue import Key
+from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.messages import RunActivity
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
-from perdure.runtime.api.peer_config import PeerConfig
-from perdure.runtime.api.peer_frames import MalformedMessage
-from perdure.runtime.api.peer_handshake import (
+from perdure.runtime.api.peers.config import PeerConfig
+from perdure.runtime.api.peers.frames import MalformedMessage
+from perdure.runtime.api.peers.handshake import (
     HANDSHAKE_BYTES_MAX,
     PEER_PATH,
     CloseCode,
@@ -30,8 +30,8 @@ from perdure.runtime.api.peer_handshake import (
     new_challenge,
     welcome_mac,
 )
-from perdure.runtime.api.peer_refusals import RefusalLog
-from perdure.runtime.api.peer_socket import (
+from perdure.runtime.api.peers.refusals import RefusalLog
+from perdure.runtime.api.peers.socket import (
     CLOSE_SECONDS,
     HEARTBEAT_SECONDS,
     PeerSocket,

@@ -14,9 +14,9 @@ from functools import partial
 from perdure.actors.errors import MailboxFull, PerdureError
 from perdure.placement.errors import NodeUnreachable
 from perdure.placement.ports import Receive
-from perdure.runtime.api.peer_calls import PendingCalls
-from perdure.runtime.api.peer_config import PeerConfig, Traffic
-from perdure.runtime.api.peer_frames import (
+from perdure.runtime.api.peers.calls import PendingCalls
+from perdure.runtime.api.peers.config import PeerConfig, Traffic
+from perdure.runtime.api.peers.frames import (
     ANSWER,
     BUSY,
     CALL,
@@ -32,8 +32,8 @@ from perdure.runtime.api.peer_frames import (
     decode,
     encode,
 )
-from perdure.runtime.api.peer_handshake import PeerName
-from perdure.runtime.api.peer_socket import CLOSE_SECONDS, PeerSocket, SocketClosed
+from perdure.runtime.api.peers.handshake import PeerName
+from perdure.runtime.api.peers.socket import CLOSE_SECONDS, PeerSocket, SocketClosed
 
 BATCH_BYTES = 1 << 20
 """A message is not made larger than this by putting frames together."""

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from perdure.runtime.api.peer_frames import MalformedMessage, unpacked
+from perdure.runtime.api.peers.frames import MalformedMessage, unpacked
 
 PEER_PATH: Final = "/peer/1"
 """The number is that of the protocol: nodes of another one find nothing there."""

@@ -17,14 +17,14 @@ from types import TracebackType
 from perdure.placement.errors import NodeUnreachable
 from perdure.placement.membership import NodeRecord
 from perdure.placement.ports import Receive
-from perdure.runtime.api.peer_config import PeerConfig, PeerStatistics, Traffic
-from perdure.runtime.api.peer_dialer import Dialer, DialFailed, SecretRefused
-from perdure.runtime.api.peer_handshake import CloseCode, Credentials, PeerName
-from perdure.runtime.api.peer_link import PeerLink
-from perdure.runtime.api.peer_listener import PeerListener
-from perdure.runtime.api.peer_neighbour import Neighbour
-from perdure.runtime.api.peer_refusals import RefusalLog
-from perdure.runtime.api.peer_socket import PeerSocket
+from perdure.runtime.api.peers.config import PeerConfig, PeerStatistics, Traffic
+from perdure.runtime.api.peers.dialer import Dialer, DialFailed, SecretRefused
+from perdure.runtime.api.peers.handshake import CloseCode, Credentials, PeerName
+from perdure.runtime.api.peers.link import PeerLink
+from perdure.runtime.api.peers.listener import PeerListener
+from perdure.runtime.api.peers.neighbour import Neighbour
+from perdure.runtime.api.peers.refusals import RefusalLog
+from perdure.runtime.api.peers.socket import PeerSocket
 
 __all__ = ["PeerConfig", "PeerLinks", "PeerStatistics"]
 

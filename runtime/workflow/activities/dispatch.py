@@ -19,11 +19,11 @@ from perdure.actors.identity import ActorRef
 from perdure.placement.membership import ClusterView, Membership, NodeRecord, NodeState
 from perdure.placement.router import Router
 from perdure.placement.wire import NotUnderstood
-from perdure.runtime.workflow import activity_wire as wire
-from perdure.runtime.workflow.activity_actor import ActivityRunner
-from perdure.runtime.workflow.activity_ledger import ActivityLedger, Phase
-from perdure.runtime.workflow.activity_queue import Key
-from perdure.runtime.workflow.activity_shares import share_of
+from perdure.runtime.workflow.activities import wire
+from perdure.runtime.workflow.activities.ledger import ActivityLedger, Phase
+from perdure.runtime.workflow.activities.queue import Key
+from perdure.runtime.workflow.activities.runner import ActivityRunner
+from perdure.runtime.workflow.activities.shares import share_of
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
 
 _TARGET = ActorRef(ACTIVITY, "")

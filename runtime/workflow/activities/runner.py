@@ -3,7 +3,7 @@
 An activity actor is addressed as `<instance id>::<task id>`, runs its function once and tells the
 workflow actor what came of it. It keeps nothing: until the answer is in the workflow's history, the
 workflow tells it again after a crash. So an activity runs at least once, and again only after a
-fault. On which node it runs is decided before (`activity_dispatch`).
+fault. On which node it runs is decided before (`dispatch`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from perdure.actors.gate import Gate, Limits
 from perdure.actors.ports import Env
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.activity_call import TimeLimit, run_in_thread
-from perdure.runtime.workflow.activity_queue import ActivityQueue, Key, Kind
+from perdure.runtime.workflow.activities.call import TimeLimit, run_in_thread
+from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
 from perdure.runtime.workflow.failure import (
     activity_not_registered,
     activity_timed_out,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perdure.runtime.api.peer_handshake import HANDSHAKE_BYTES_MAX
+from perdure.runtime.api.peers.handshake import HANDSHAKE_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

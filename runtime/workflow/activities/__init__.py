@@ -1,0 +1,1 @@
+"""Activities: where each one runs (`dispatch`), and running it (`runner`)."""

@@ -21,6 +21,8 @@ from tests.simulation.sim_store import Disk
 Ran: TypeAlias = tuple[float, str, str]
 """When an activity began to run, in which process, and its execution id."""
 Breaks: TypeAlias = Sequence[tuple[float, float]]
+HEARING = 0.1
+"""Seconds in which a process that was frozen hears that it was taken for dead."""
 PATIENCE = 12.0
 """For how long the effect of a broken line may be felt."""
 
@@ -106,21 +108,29 @@ def _activities(shadow: Shadow, journal: Journal, excuses: Excuses) -> Iterator[
 class Excuses:
     """Whether something happened between two runs of an activity that makes the second one right.
 
-    The process of the first run has ended, or was taken for dead; or nobody could tell whether some
-    transaction stood; or nodes could not be asked. That another process has died is no excuse.
+    The process of the first run has ended, or was taken for dead, perhaps before it began: it was
+    frozen, and had not heard. Or nobody could tell whether some transaction stood; or nodes could
+    not be asked. That another process has died is no excuse.
     """
 
     def __init__(self, shadow: Shadow, machine: Machine, breaks: Breaks) -> None:
         names = {process.incarnation: process.loop.name for process in machine.processes}
-        self._gone = [(when, names[incarnation]) for when, incarnation in shadow.gone]
-        self._gone += [(i.when, i.process) for i in machine.incidents if i.what == "end"]
+        thaws = [(i.when, i.process) for i in machine.incidents if i.what == "thaw"]
+        self._gone = [(i.when, i.when, i.process) for i in machine.incidents if i.what == "end"]
+        for when, incarnation in shadow.gone:
+            name = names[incarnation]
+            heard = [thaw + HEARING for thaw, thawed in thaws if thawed == name and thaw >= when]
+            self._gone.append((when, min(heard, default=when), name))
         self._doubts = machine.disk.doubts
         self._breaks = breaks
 
     def cover(self, first: Ran, second: Ran) -> bool:
         begin, end = first[0], second[0]
         return (
-            any(begin <= when <= end and name == first[1] for when, name in self._gone)
+            any(
+                name == first[1] and begin <= heard and when <= end
+                for when, heard, name in self._gone
+            )
             or any(begin <= when <= end for when in self._doubts)
             or any(since <= end and begin <= until + PATIENCE for since, until in self._breaks)
         )

@@ -149,8 +149,8 @@ class NodeLoop(asyncio.AbstractEventLoop):
         return future
 
     def _thread(self, future: asyncio.Future[Any], fn: Callable[..., Any], args: Any) -> None:
-        if not self.alive:
-            return
+        if not self.alive or future.cancelled():
+            return  # What is cancelled before it begins never does, as in a pool of threads.
         if self.frozen:
             self.world.after(0.3, self._thread, future, fn, args)
             return

@@ -93,7 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS)
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="a line a workload; - for stdout")
     parser.add_argument(
         "--store", metavar="DIR", help="where to put the databases  [a temporary directory]"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import perdure
 
@@ -17,11 +19,14 @@ class Tally:
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.numbers: list[int] = []
+        """To whom, at each of the times."""
         self._wanted = 0
         self._reached = asyncio.Event()
 
-    def note(self) -> None:
+    def note(self, number: int = 0) -> None:
         self.times.append(time.perf_counter())
+        self.numbers.append(number)
         if len(self.times) == self._wanted:
             self._reached.set()
 
@@ -42,6 +47,33 @@ STEPS = Tally()
 WOKEN = Tally()
 """Instances of `sleep_until` that went on."""
 
+HELD = Tally()
+"""Executions of `be_held` that have begun."""
+
+LET_GO = asyncio.Event()
+"""Set where `be_held` ends at once."""
+
+WENT_ON = Tally()
+"""Executions of `go_on`, by the numbers of their instances."""
+
+
+class Holder(StrEnum):
+    """What an instance of `held_up` waits for."""
+
+    ACTIVITY = "activity"
+    TIMER = "timer"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The input of `held_up`."""
+
+    number: int
+    holder: Holder
+    due_us: int = 0
+    """Of the timer."""
+
 
 @perdure.activity
 async def echo(value: int) -> int:
@@ -52,6 +84,19 @@ async def echo(value: int) -> int:
 async def step(value: int) -> int:
     STEPS.note()
     return value + 1
+
+
+@perdure.activity
+async def be_held(number: int) -> None:
+    """Does not end in a process that does not let go."""
+    HELD.note(number)
+    await LET_GO.wait()
+
+
+@perdure.activity
+async def go_on(number: int) -> int:
+    WENT_ON.note(number)
+    return number
 
 
 @perdure.workflow
@@ -87,3 +132,16 @@ async def wait_for_event(ctx: perdure.WorkflowContext, number: int) -> int:
 async def sleep_until(ctx: perdure.WorkflowContext, due_us: int) -> None:
     await ctx.create_timer(datetime.fromtimestamp(due_us / 1e6, UTC))
     WOKEN.note()
+
+
+@perdure.workflow
+async def held_up(ctx: perdure.WorkflowContext, held: Held) -> int:
+    """Waits in the middle of its work, and takes one more step."""
+    if held.holder is Holder.ACTIVITY:
+        await ctx.call_activity(be_held, input=held.number)
+    elif held.holder is Holder.TIMER:
+        await ctx.create_timer(datetime.fromtimestamp(held.due_us / 1e6, UTC))
+    else:
+        await ctx.wait_for_external_event("go on")
+    result: int = await ctx.call_activity(go_on, input=held.number)
+    return result

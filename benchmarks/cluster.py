@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from benchmarks.measuring import Usage, closed_loop
+from benchmarks.measuring import Round, Usage, closed_loop, median_round, percentile
 from benchmarks.node_process import NodeProcess
 from benchmarks.options import Options
 from perdure import Node
@@ -39,18 +39,58 @@ class Traffic:
             self.batches - other.batches,
         )
 
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a cluster of one size has done: all rounds, and the traffic of each."""
+
+    rounds: list[Round]
+    traffic: list[Traffic]
+
     @property
-    def forwarded_share(self) -> float:
-        """Of the calls to actors that were made, the part that went to another node."""
-        return self.calls_forwarded / max(self.calls_local + self.calls_forwarded, 1)
+    def median(self) -> Round:
+        return median_round(self.rounds)
+
+    def figures(self, size: int) -> dict[str, float]:
+        """Those of the median round, named after the number of nodes.
+
+        `forwarded_share` is the part of the requests, one for each workflow, that came to a node
+        which had to ask another one.
+        """
+        median = self.median
+        traffic = self.traffic[self.rounds.index(median)]
+        figures = {
+            "rate": median.rate,
+            "p50_ms": percentile(median.latencies_ms, 0.5),
+            "p99_ms": percentile(median.latencies_ms, 0.99),
+            "cpu_ms": median.used.cpu_seconds / median.count * 1000,
+            "transactions": median.used.transactions / median.count,
+            "forwarded_share": traffic.calls_forwarded / median.count,
+            "peer_messages_rate": traffic.messages / median.seconds,
+        }
+        return {f"nodes_{size}_{name}": value for name, value in figures.items()}
 
 
 class Cluster:
     """Owns its node processes from enter to exit; entered once the slots are spread evenly."""
 
-    def __init__(self, options: Options, database: str, size: int, *, http: bool = False) -> None:
+    def __init__(
+        self,
+        options: Options,
+        database: str,
+        size: int,
+        *,
+        http: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.nodes = [
-            NodeProcess(options, f"{database}-{size}", http=http, node_id=f"node-{number}")
+            NodeProcess(
+                options,
+                f"{database}-{size}",
+                http=http,
+                node_id=f"node-{number}",
+                settings=settings,
+            )
             for number in range(size)
         ]
         self._open = AsyncExitStack()
@@ -59,7 +99,7 @@ class Cluster:
         async with AsyncExitStack() as undo:
             for node in self.nodes:
                 await undo.enter_async_context(node)
-            await self.ask_all(f"{__name__}.become_balanced", nodes=len(self.nodes))
+            await self.become_balanced()
             self._open = undo.pop_all()
         return self
 
@@ -70,6 +110,10 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         await self._open.__aexit__(kind, error, trace)
+
+    async def become_balanced(self) -> None:
+        """Wait until every node knows all others and has its even share of the slots."""
+        await self.ask_all(f"{__name__}.become_balanced", nodes=len(self.nodes))
 
     async def ask_all(self, function: str, **arguments: Any) -> list[Any]:
         """Ask all nodes the same at the same time."""

@@ -62,6 +62,7 @@ async def measure_load(load: Load, options: Options) -> Result:
         rates=[each.rate * load.units for each in rounds],
         p50_ms=percentile(median.latencies_ms, 0.5),
         p99_ms=percentile(median.latencies_ms, 0.99),
+        load=f"a closed loop in the node's own process, {load.in_flight} in flight",
         latency_of="start to completion",
         cpu_ms=median.used.cpu_seconds / median.count * 1000,
         transactions=median.used.transactions / median.count,

@@ -12,8 +12,10 @@ import contextlib
 import importlib
 import json
 import logging
+import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -30,12 +32,24 @@ _LINE_BYTES_MAX = 64 << 20
 
 
 class NodeProcess:
-    """Owns the process from enter to exit; leaving it lets the node drain."""
+    """Owns the process from enter to exit; leaving it lets the node drain.
+
+    `settings` are those of `NodeConfig` that are not as `options` would have them.
+    """
 
     def __init__(
-        self, options: Options, database: str, *, http: bool = False, node_id: str = ""
+        self,
+        options: Options,
+        database: str,
+        *,
+        http: bool = False,
+        node_id: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self._arguments = (options.encoded(), database, "http" if http else "no-http", node_id)
+        self._arguments = (
+            *(options.encoded(), database, "http" if http else "no-http", node_id),
+            json.dumps(dict(settings or {})),
+        )
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
         self.asked_at = 0.0
@@ -84,6 +98,10 @@ class NodeProcess:
         process.stdin.write(f"{question}\n".encode())
         return (await self._line())["answer"]
 
+    @property
+    def lives(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def usage(self) -> Usage:
         return Usage(*await self.ask(f"{__name__}.report_usage"))
 
@@ -96,6 +114,15 @@ class NodeProcess:
         assert self._process is not None
         self._process.kill()
         await self._process.wait()
+
+    def freeze(self) -> None:
+        """Have it stand still, alive and silent, until `thaw`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     async def _line(self) -> Any:
         assert self._process is not None
@@ -132,11 +159,13 @@ def _say(**fields: Any) -> None:
     sys.stdout.flush()
 
 
-async def _serve(options: Options, database: str, http: bool, node_id: str) -> None:
+async def _serve(
+    options: Options, database: str, http: bool, node_id: str, settings: Mapping[str, Any]
+) -> None:
     loop = asyncio.get_running_loop()
     questions = asyncio.StreamReader(limit=_LINE_BYTES_MAX)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
-    config = replace(options.config(database), node_id=node_id or None)
+    config = replace(options.config(database), node_id=node_id or None, **settings)
     async with Node(app, config=config, http=http) as node:
         if options.settle:
             garbage.settle()
@@ -149,14 +178,14 @@ async def _serve(options: Options, database: str, http: bool, node_id: str) -> N
 
 
 def main() -> None:
-    text, database, http, node_id = sys.argv[1:]
+    text, database, http, node_id, settings = sys.argv[1:]
     options = decoded(text)
     logging.basicConfig(level=logging.ERROR)
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=loop_factory(options)) as runner,
     ):
-        runner.run(_serve(options, database, http == "http", node_id))
+        runner.run(_serve(options, database, http == "http", node_id, json.loads(settings)))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ async def measure_requests(
         rates=[each.rate for each in rounds],
         p50_ms=percentile(median.latencies_ms, 0.5),
         p99_ms=percentile(median.latencies_ms, 0.99),
+        load=f"a closed loop in one client process, on {CONNECTIONS} kept connections",
         latency_of=latency_of,
         cpu_ms=cpu_ms,
         transactions=median.used.transactions / count,

@@ -26,6 +26,8 @@ class Result:
     """Units per second, one figure for each round."""
     p50_ms: float
     p99_ms: float
+    load: str
+    """How it was made."""
     latency_of: str
     cpu_ms: float
     """CPU per workflow, user and system, over all processes and threads."""
@@ -87,6 +89,7 @@ def as_json(result: Result, under: Circumstances) -> str:
         "rates": result.rates,
         "p50_ms": result.p50_ms,
         "p99_ms": result.p99_ms,
+        "load": result.load,
         "latency_of": result.latency_of,
         "cpu_ms_per_workflow": result.cpu_ms,
         "transactions_per_workflow": result.transactions,

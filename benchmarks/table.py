@@ -35,7 +35,7 @@ def results_table(results: Mapping[str, Result], under: Circumstances) -> str:
         for result in results.values()
     ]
     more = [
-        f"{result.workload}: latency is {result.latency_of}"
+        f"{result.workload}: load is {result.load}; latency is {result.latency_of}"
         + "".join(f"; {name} {_number(value)}" for name, value in result.figures.items())
         for result in results.values()
     ]

@@ -1,15 +1,18 @@
 """How many one-activity workflows a second with 1, 2 and 4 nodes on one machine and one database?
 
 Each node's process drives a closed loop of its own, under ids that it makes itself and so owns; 200
-workflows are in flight in all. The rate is that of two nodes.
+workflows are in flight in all. The rate is that of two nodes. The sizes take turns, one round each,
+while the other clusters are idle: a machine's speed changes from one minute to the next, and would
+else be taken for what the nodes make of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from statistics import median
 
-from benchmarks.cluster import Cluster, Traffic
-from benchmarks.measuring import Round, median_round, percentile
+from benchmarks.cluster import Cluster, Measured
+from benchmarks.measuring import Round
 from benchmarks.options import Options
 from benchmarks.result import Result
 
@@ -17,62 +20,39 @@ SIZES = (1, 2, 4)
 IN_FLIGHT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """A cluster of one size: all rounds, and the traffic of the one that counts."""
-
-    rounds: list[Round]
-    traffic: dict[int, Traffic]
-
-    @property
-    def median(self) -> Round:
-        return median_round(self.rounds)
-
-    def figures(self, name: str) -> dict[str, float]:
-        median = self.median
-        traffic = self.traffic[self.rounds.index(median)]
-        return {
-            f"{name}_rate": median.rate,
-            f"{name}_p50_ms": percentile(median.latencies_ms, 0.5),
-            f"{name}_p99_ms": percentile(median.latencies_ms, 0.99),
-            f"{name}_cpu_ms": median.used.cpu_seconds / median.count * 1000,
-            f"{name}_transactions": median.used.transactions / median.count,
-            f"{name}_forwarded_share": traffic.forwarded_share,
-            f"{name}_peer_messages_rate": traffic.messages / median.seconds,
-        }
-
-
 async def measure(options: Options) -> Result:
     # A multiple of all sizes, so that every node does the same.
     count = options.size(8_000, 2_000)
-    measured = {size: await _with_nodes(options, size, count) for size in SIZES}
+    measured = {size: Measured([], []) for size in SIZES}
+    async with AsyncExitStack() as open_ones:
+        clusters = {
+            size: await open_ones.enter_async_context(Cluster(options, "cluster", size))
+            for size in SIZES
+        }
+        for cluster in clusters.values():
+            await _round(cluster, count // 5)
+        for _ in range(options.rounds):
+            for size, cluster in clusters.items():
+                before = await cluster.traffic()
+                measured[size].rounds.append(await _round(cluster, count))
+                measured[size].traffic.append(await cluster.traffic() - before)
     figures: dict[str, float] = {}
     for size, found in measured.items():
-        figures |= found.figures(f"nodes_{size}")
-    two = measured[2]
+        figures |= found.figures(size)
+    one, two = measured[1], measured[2]
+    ratios = [b.rate / a.rate for a, b in zip(one.rounds, two.rounds, strict=True)]
     return Result(
         workload="cluster",
         unit="workflows",
         rates=[each.rate for each in two.rounds],
         p50_ms=figures["nodes_2_p50_ms"],
         p99_ms=figures["nodes_2_p99_ms"],
-        latency_of="start to completion, two nodes, each with a closed loop in its own process",
+        load=f"each node's process has a closed loop of its own, {IN_FLIGHT} in flight in all",
+        latency_of="start to completion, with two nodes",
         cpu_ms=figures["nodes_2_cpu_ms"],
         transactions=figures["nodes_2_transactions"],
-        figures=figures | {"two_to_one": two.median.rate / measured[1].median.rate},
+        figures=figures | {"two_to_one": median(ratios)},
     )
-
-
-async def _with_nodes(options: Options, size: int, count: int) -> _Measured:
-    rounds: list[Round] = []
-    traffic: dict[int, Traffic] = {}
-    async with Cluster(options, "cluster", size) as cluster:
-        await _round(cluster, count // 5)
-        for number in range(options.rounds):
-            before = await cluster.traffic()
-            rounds.append(await _round(cluster, count))
-            traffic[number] = await cluster.traffic() - before
-    return _Measured(rounds, traffic)
 
 
 async def _round(cluster: Cluster, count: int) -> Round:

@@ -1,24 +1,19 @@
 """How many workflows a second can be started over HTTP on 1, 2 and 4 nodes, through any of them?
 
 The client, one process, gives the ids and goes round the nodes, so that of n nodes about n-1 in n
-requests come to one that does not own the id. The rate is that of two nodes.
+requests come to one that does not own the id. The rate is that of two nodes. CPU is that of the
+whole workflow, the client included; `client_busy` tells how much of one core the client took, and
+so whether it is what limits the rate.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import AsyncExitStack
 
-from benchmarks.cluster import Cluster, Traffic
+from benchmarks.cluster import Cluster, Measured, Traffic
 from benchmarks.http_client import Connection
-from benchmarks.measuring import (
-    Round,
-    Usage,
-    closed_loop,
-    cpu_seconds,
-    measured,
-    median_round,
-    percentile,
-)
+from benchmarks.measuring import Round, Usage, closed_loop, cpu_seconds
 from benchmarks.options import Options
 from benchmarks.result import Result
 
@@ -51,9 +46,6 @@ class _Clients:
         if status != 202:
             raise AssertionError(f"a start was answered with {status}: {body!r}")
 
-    async def used(self) -> Usage:
-        return await self._cluster.usage() + Usage(cpu_seconds(), 0)
-
     async def finish(self) -> None:
         """All that were started have been completed."""
         node = self._cluster.nodes[0]
@@ -63,36 +55,32 @@ class _Clients:
 async def measure(options: Options) -> Result:
     count = options.size(4_000, 1_000)
     figures: dict[str, float] = {}
-    of_two: list[Round] = []
+    measured: dict[int, Measured] = {}
     for size in SIZES:
-        rounds, traffic = await _with_nodes(options, size, count)
-        median = median_round(rounds)
-        figures |= {
-            f"nodes_{size}_rate": median.rate,
-            f"nodes_{size}_p50_ms": percentile(median.latencies_ms, 0.5),
-            f"nodes_{size}_p99_ms": percentile(median.latencies_ms, 0.99),
-            f"nodes_{size}_forwarded": traffic.calls_forwarded / (count * len(rounds)),
-            f"nodes_{size}_peer_messages": traffic.messages / (count * len(rounds)),
-        }
-        if size == 2:
-            of_two = rounds
-    median = median_round(of_two)
+        found, client_busy = await _with_nodes(options, size, count)
+        measured[size] = found
+        figures |= found.figures(size) | {f"nodes_{size}_client_busy": client_busy}
+    two = measured[2]
     return Result(
         workload="cluster_http",
         unit="starts",
-        rates=[each.rate for each in of_two],
+        rates=[each.rate for each in two.rounds],
         p50_ms=figures["nodes_2_p50_ms"],
         p99_ms=figures["nodes_2_p99_ms"],
-        latency_of="start request, two nodes; the client has one process",
-        cpu_ms=median.used.cpu_seconds / count * 1000,
-        transactions=median.used.transactions / count,
-        figures=figures,
+        load=f"one client process goes round the nodes with ids of its own, {CONNECTIONS} requests "
+        "in flight",
+        latency_of="start request, with two nodes",
+        cpu_ms=figures["nodes_2_cpu_ms"],
+        transactions=figures["nodes_2_transactions"],
+        figures=figures | {"two_to_one": two.median.rate / measured[1].median.rate},
     )
 
 
-async def _with_nodes(options: Options, size: int, count: int) -> tuple[list[Round], Traffic]:
-    """The rounds, and the traffic of all of them together."""
+async def _with_nodes(options: Options, size: int, count: int) -> tuple[Measured, float]:
+    """All rounds, and how much of one core the client took in the median one."""
     rounds: list[Round] = []
+    traffic: list[Traffic] = []
+    client_busy: list[float] = []
     async with (
         Cluster(options, "cluster-http", size, http=True) as cluster,
         AsyncExitStack() as open_ones,
@@ -101,11 +89,16 @@ async def _with_nodes(options: Options, size: int, count: int) -> tuple[list[Rou
         await clients.open(open_ones)
         await closed_loop(clients.start, count // 5, CONNECTIONS)
         await clients.finish()
-        before = await cluster.traffic()
         for _ in range(options.rounds):
-            work = closed_loop(clients.start, count, CONNECTIONS)
-            rounds.append(await measured(clients.used, count, work))
+            before, used = await cluster.traffic(), await cluster.usage()
+            began, client_used = time.perf_counter(), cpu_seconds()
+            latencies = await closed_loop(clients.start, count, CONNECTIONS)
+            seconds, client_used = time.perf_counter() - began, cpu_seconds() - client_used
             # Else one round's workflows would still run while the next is measured.
             await clients.finish()
-        traffic = await cluster.traffic() - before
-    return rounds, traffic
+            used = await cluster.usage() - used + Usage(client_used, 0)
+            rounds.append(Round(count, seconds, latencies, used))
+            traffic.append(await cluster.traffic() - before)
+            client_busy.append(client_used / seconds)
+    found = Measured(rounds, traffic)
+    return found, client_busy[rounds.index(found.median)]

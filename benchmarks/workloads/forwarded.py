@@ -60,7 +60,8 @@ async def measure(options: Options) -> Result:
         rates=[started / seconds],
         p50_ms=percentile(every, 0.5),
         p99_ms=percentile(every, 0.99),
-        latency_of="forwarded start request, in process, one at a time",
+        load="starts one at a time in the process of one of two nodes, half of them forwarded",
+        latency_of="forwarded start request",
         cpu_ms=used.cpu_seconds / started * 1000,
         transactions=used.transactions / started,
         figures={

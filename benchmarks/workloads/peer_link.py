@@ -34,6 +34,7 @@ async def measure(options: Options) -> Result:
         rates=rates,
         p50_ms=percentile(medians, 0.5),
         p99_ms=percentile(slow, 0.5),
+        load="200 calls at a time by one process, of 200 bytes each, given back by another",
         latency_of="request to reply, one at a time; CPU is that of the asker, for one request",
         cpu_ms=percentile(cpu, 0.5),
         transactions=0.0,

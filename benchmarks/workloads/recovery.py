@@ -86,6 +86,7 @@ async def measure(options: Options) -> Result:
         rates=rates,
         p50_ms=percentile(latencies, 0.5),
         p99_ms=percentile(latencies, 0.99),
+        load=f"{count} chains of {LENGTH} steps, 2 in 5 of all steps done before the kill",
         latency_of="restart to step",
         cpu_ms=percentile(cpu, 0.5),
         transactions=percentile(transactions, 0.5),

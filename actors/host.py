@@ -39,7 +39,7 @@ OwnedSlot = Callable[[str], tuple[int, int] | None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
     mailbox_limit: int = 1000
-    calls_max: int = 20_000
+    calls_max: int = 5_000
     """Calls that wait for an answer on this node, over all actors."""
     live_actors_max: int = 4096
     idle_seconds: float = 60.0

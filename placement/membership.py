@@ -108,3 +108,10 @@ class ClusterView:
 
     def table(self, app_id: str) -> PlacementTable | None:
         return self.tables.get(app_id)
+
+    def missing_on(self, node: NodeRecord) -> list[str]:
+        """What other nodes of a node's app host and it does not, in order, as `kind:name`."""
+        there = {
+            hosted for other in self.present(node.app_id) for hosted in other.identity.hosted_types
+        }
+        return sorted(there.difference(node.identity.hosted_types))

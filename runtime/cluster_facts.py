@@ -24,15 +24,8 @@ def hosted_by(registry: Registry) -> tuple[str, ...]:
 
 
 def missing_on(node: NodeRecord, view: ClusterView) -> tuple[str, ...]:
-    """The names that other nodes of a node's app have and it lacks."""
-    own = frozenset(node.identity.hosted_types)
-    others = {
-        name
-        for other in view.present(node.app_id)
-        for name in other.identity.hosted_types
-        if name not in own
-    }
-    return tuple(sorted(name.partition(":")[2] for name in others))
+    """The names of what other nodes of a node's app have and it lacks."""
+    return tuple(hosted.partition(":")[2] for hosted in view.missing_on(node))
 
 
 def facts_of(

@@ -78,7 +78,7 @@ class NodeConfig:
     """Timers that are due later than this stay in the database."""
 
     mailbox_limit: int = 1000
-    calls_max: int = 20_000
+    calls_max: int = 5_000
     """Calls that wait in all mailboxes together."""
     live_actors_max: int = 4096
     idle_seconds: float = 60.0

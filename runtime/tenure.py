@@ -92,6 +92,7 @@ class Tenure:
         self._parts = parts
         self._config = config
         self.fence = fence = joined.fence
+        self._told_missing: set[str] = set()
         store, env, router = parts.store, parts.env, parts.router
         self.committer = Committer(store, fence, env, config.committer)
         self._loader = Loader(store)
@@ -166,12 +167,25 @@ class Tenure:
     def _viewed(self, view: ClusterView) -> None:
         self.dispatch.on_view(view)
         self._parts.watchers.look_all()
+        self._tell_missing(view)
         up = [node.membership for node in view.up(self._config.app_id)]
         own = Membership(self.fence.node_id, self.fence.generation)
         if own in up:
             limits = self._config.turn_limits.share(up.index(own), len(up), at_least=1)
             self._gate.set(limits.within(self._config.turns_max))
             self.host.turns.regate()
+
+    def _tell_missing(self, view: ClusterView) -> None:
+        """Say which code is on other nodes only: once, for views come with every heartbeat."""
+        own = view.node(Membership(self.fence.node_id, self.fence.generation))
+        missing = [] if own is None else view.missing_on(own)
+        new = [hosted for hosted in missing if hosted not in self._told_missing]
+        if new:
+            self._told_missing.update(new)
+            self._parts.env.log.warning(
+                "other nodes have code that this one lacks: workflows wait, activities run there",
+                extra={"event": "code_missing", "code": new},
+            )
 
     def _may_work(self) -> bool:
         return self.committer.is_current

@@ -177,7 +177,7 @@ def test_an_unknown_flag_is_refused() -> None:
             {"history_events_max": 5},
             "history_events_warn (10000) must not be above history_events_max (5)",
         ),
-        ({"mailbox_limit": 30_000}, "mailbox_limit (30000) must not be above calls_max (20000)"),
+        ({"mailbox_limit": 30_000}, "mailbox_limit (30000) must not be above calls_max (5000)"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(

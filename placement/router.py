@@ -73,6 +73,8 @@ class Router:
         self._config = config
         self._host: LocalHost | None = None
         self._fence: Fence | None = None
+        self._incarnation: str | None = None
+        """Of this process, from its first membership on."""
         self._view = ClusterView()
         self._owned: dict[int, int] = {}
         self._slots = 0
@@ -93,6 +95,7 @@ class Router:
     def open(self, host: LocalHost, fence: Fence) -> None:
         """This node is a member: `host` has the actors of the slots that `fence` owns."""
         self._host, self._fence = host, fence
+        self._incarnation = fence.incarnation
         self._own()
 
     def shut(self) -> None:
@@ -210,7 +213,8 @@ class Router:
                 node = self.owner_of(ref.id, app_id)
                 if node is None:
                     self._refresh()
-                elif not self.is_self(node):
+                elif node.identity.incarnation != self._incarnation:
+                    # Not this process, nor a stay of it that is over while the view is still old.
                     body = body or self._codec.encode(message)
                     request = wire.Request(app_id, ref, body, is_repeat)
                     return await self._forward(node, request, max(deadline - loop.time(), 0.001))

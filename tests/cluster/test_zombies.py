@@ -44,7 +44,8 @@ class Ledger:
     """
 
     _TRIGGERS = """
-        CREATE TABLE noted (n INTEGER PRIMARY KEY, what TEXT, who TEXT, generation INTEGER, id TEXT);
+        CREATE TABLE noted
+            (n INTEGER PRIMARY KEY, what TEXT, who TEXT, generation INTEGER, id TEXT);
         CREATE TRIGGER note_beat AFTER UPDATE OF heartbeat ON nodes BEGIN
             INSERT INTO noted (what, who, generation)
             VALUES ('beat', NEW.node_id, NEW.generation);
@@ -102,24 +103,25 @@ def id_at_zombie(witness: Node, prefix: str) -> str:
     return next(id_ for id_ in ids if getattr(owner_of(id_), "node_id", "") == ZOMBIE)
 
 
+def slots_of_zombie(witness: Node) -> int:
+    """How many slots are the zombie's by the view of the other node."""
+    table, found = witness.engine.router.view.table("default"), stay(witness)
+    return 0 if table is None or found is None else len(table.owned_by(*found))
+
+
 async def has_its_share(witness: Node) -> Membership:
     """The zombie's stay, once it is a member and owns half of the slots."""
     half = SETTINGS["slots"] // 2
-    await until(
-        lambda: stay(witness) is not None and len(witness.engine.router.owned_slots) == half,
-        "the two nodes have half of the slots each",
-    )
+    await until(lambda: slots_of_zombie(witness) == half, "it owns half of the slots")
     found = stay(witness)
     assert found is not None
     return found
 
 
 async def is_taken_over(witness: Node) -> None:
+    router = witness.engine.router
     await until(
-        lambda: (
-            stay(witness) is None
-            and len(witness.engine.router.owned_slots) == SETTINGS["slots"]
-        ),
+        lambda: stay(witness) is None and len(router.owned_slots) == SETTINGS["slots"],
         "the other node has taken over",
     )
 
@@ -207,6 +209,13 @@ async def posted(session: aiohttp.ClientSession, url: str, body: Any) -> int:
         return response.status
 
 
+async def awaited(session: aiohttp.ClientSession, url: str) -> str:
+    """The output that a client is told of which waits for the end."""
+    async with session.get(url) as response:
+        properties: dict[str, str] = (await response.json())["properties"]
+        return properties["dapr.workflow.output"]
+
+
 async def test_a_process_that_was_stopped_writes_nothing_and_joins_again(
     command: Perdure, nodes: Nodes
 ) -> None:
@@ -219,9 +228,10 @@ async def test_a_process_that_was_stopped_writes_nothing_and_joins_again(
     await witness.service.start("patient", "1", instance_id=told)
     assert await asyncio.to_thread(zombie.printed) == "dawdling"
 
-    await asyncio.to_thread(freeze, zombie, nodes.path)
     base = f"{zombie.url}/v1.0/workflows/dapr"
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        waiting = group.create_task(awaited(session, f"{base}/{lazy}?wait=completed&timeout=30"))
+        await asyncio.to_thread(freeze, zombie, nodes.path)
         # They lie before it when it wakes up, and it does not know yet what has happened.
         urls = [f"{base}/patient/start?instanceID={new}", f"{base}/{told}/raiseEvent/go"]
         asked = [group.create_task(posted(session, url, "said")) for url in urls]
@@ -229,10 +239,11 @@ async def test_a_process_that_was_stopped_writes_nothing_and_joins_again(
         assert await output(witness, lazy) == '"witness"'
         with pytest.raises(InstanceNotFound):
             await witness.service.get(new)
-        assert not any(task.done() for task in asked)
+        assert not any(task.done() for task in (waiting, *asked))
         (command.place / "enough").touch()
         zombie.signal(signal.SIGCONT)
         assert [await in_time(task) for task in asked] == [202, 202]
+        assert await in_time(waiting) == '"witness"'
     assert await output(witness, told) == '"said"'
     await witness.service.raise_event(new, "go", '"on"')
     assert await output(witness, new) == '"on"'

@@ -307,8 +307,7 @@ class ActivityDispatch:
         verb, arguments = wire.decode_request(body)
         if verb == wire.RUN:
             taken = [self._ever_runs(m) and self._runner.receive(m) for m in arguments]
-            if not all(taken):
-                self._told_room = -1  # Who is refused thinks that there is none.
+            self._told_room = -1  # Whoever has given these thinks that there is so much less.
             answer(wire.encode_answer(taken))
         elif verb == wire.KNOWN:
             known = [self._runner.known_of(id_, keys) for id_, keys in arguments]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from enum import Enum
 from pathlib import Path
@@ -60,6 +62,41 @@ def test_every_operation_stands_in_the_table_with_its_status() -> None:
         method, _, path = where.strip("`").partition(" ")
         told.add((method, path, int(success)))
     assert told == served
+
+
+def test_every_line_of_the_log_stands_in_a_table() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    part = page.partition("\n### What the log says\n")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| (.+?) \| `(\w+)` \|", part, re.MULTILINE))
+    said = {(text, event) for level, text, event in _logged() if level != "debug"}
+    assert told == said
+    for level, _, event in _logged():
+        assert level != "debug" or f"`{event}`" in part, event
+
+
+def _logged() -> Iterator[tuple[str, str, str]]:
+    """Level, text and `event` of every record that the code logs."""
+    for package in ("actors", "placement", "runtime"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                match node:
+                    case ast.Call(
+                        ast.Attribute(attr=level),
+                        [ast.Constant(str(text)), *_],
+                        [*_, ast.keyword("extra", ast.Dict([ast.Constant("event"), *_], values))],
+                    ):
+                        assert isinstance(values[0], ast.Constant), f"{path}:{node.lineno}"
+                        yield level, text, str(values[0].value)
+
+
+def test_every_module_stands_in_the_design_of_its_package() -> None:
+    inner = ("workflow", "workflow/activities", "storage", "api/peers")
+    for folder in ("actors", "placement", "runtime", *(f"runtime/{name}" for name in inner)):
+        design = (ROOT / folder.partition("/")[0] / "DESIGN.md").read_text()
+        named = {name for text in re.findall(r"`([\w/.]+)`", design) for name in text.split("/")}
+        modules = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__", "__main__"}
+        missing = modules - {name.removesuffix(".py") for name in named}
+        assert not missing, f"{folder}: {sorted(missing)}"
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -22,6 +22,7 @@ from perdure.placement.wire import NotUnderstood
 from perdure.runtime.workflow.activities import wire
 from perdure.runtime.workflow.activities.ledger import ActivityLedger, Phase
 from perdure.runtime.workflow.activities.queue import Key
+from perdure.runtime.workflow.activities.rooms import Room, Rooms
 from perdure.runtime.workflow.activities.runner import ActivityRunner
 from perdure.runtime.workflow.activities.shares import share_of
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
@@ -72,9 +73,8 @@ class ActivityDispatch:
         self._held = ActivityLedger()
         self._dropped: dict[str, None] = {}
         """Instances of which something could not be taken on."""
-        self._rooms: dict[Membership, int] = {}
-        """How many activities could begin on other nodes, as far as is known."""
-        self._told_room = -1
+        self._rooms = Rooms()
+        self._told_room: Room | None = None
         self._own_limits = Limits()
         self._to_seek: list[RunActivity] = []
         self._group: asyncio.TaskGroup | None = None
@@ -120,8 +120,9 @@ class ActivityDispatch:
         if held is None:
             return
         self._held.release(held)
-        if held.node in self._rooms:
-            self._rooms[held.node] += 1  # Whoever has ended one can begin another.
+        if held.node is not None:
+            in_thread = self._runner.is_in_thread(held.message.name)
+            self._rooms.ended(held.node, in_thread=in_thread)
             self._spread_soon()
 
     # ---- where to
@@ -137,9 +138,7 @@ class ActivityDispatch:
             self._run_here(message)  # It fails there: nobody has its code.
         elif hosts or others:
             # Of another app that lacks the name any node can say so.
-            chosen = max(
-                hosts or others, key=lambda n: (self._rooms.get(n.membership, 0), n.node_id)
-            )
+            chosen = max(hosts or others, key=lambda n: (self._rooms.of(n.membership), n.node_id))
             self._give(chosen, [message])
         else:
             self._held.hold(message, Phase.HOMELESS)
@@ -164,7 +163,8 @@ class ActivityDispatch:
         membership = node.membership
         for message in messages:
             self._held.hold(message, Phase.SENT, membership)
-        self._rooms[membership] = self._rooms.get(membership, 0) - len(messages)
+        in_threads = sum(self._runner.is_in_thread(message.name) for message in messages)
+        self._rooms.took(membership, len(messages), in_threads)
         self.sent += len(messages)
         for parcel in wire.parcels(messages):
             self._group.create_task(self._send(node, parcel))
@@ -191,8 +191,7 @@ class ActivityDispatch:
                 if is_taken:
                     held.phase = Phase.TAKEN
                 else:
-                    # The next one goes elsewhere, also if nobody tells of room, as between apps.
-                    self._rooms[node.membership] = min(0, *self._rooms.values()) - 1
+                    self._rooms.refused(node.membership)
                     self._held.release(held)
                     self._dropped[message.instance_id] = None
 
@@ -209,15 +208,14 @@ class ActivityDispatch:
             return
         if self._runner.waited >= self._config.spread_seconds:
             nodes = [n for n in self._router.view.up(self._config.app_id) if self._may_take(n)]
-            nodes.sort(key=lambda n: (-self._rooms[n.membership], n.node_id))
+            nodes.sort(key=lambda n: (-self._rooms.of(n.membership).total, n.node_id))
             for node in nodes:
-                count = self._rooms[node.membership]
-                spare = self._spare(node)
-                self._give(node, self._runner.take_waiting(count, self._fits(node), spare))
+                room, spare = self._rooms.of(node.membership), self._spare(node)
+                self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
         self._spread_soon()
 
     def _may_take(self, node: NodeRecord) -> bool:
-        return not self._router.is_self(node) and self._rooms.get(node.membership, 0) > 0
+        return not self._router.is_self(node) and self._rooms.of(node.membership).total > 0
 
     def _fits(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
         """Not what another node has given: it would look for it here."""
@@ -307,14 +305,13 @@ class ActivityDispatch:
         verb, arguments = wire.decode_request(body)
         if verb == wire.RUN:
             taken = [self._ever_runs(m) and self._runner.receive(m) for m in arguments]
-            self._told_room = -1  # Whoever has given these thinks that there is so much less.
+            self._told_room = None  # Whoever has given these thinks that there is so much less.
             answer(wire.encode_answer(taken))
         elif verb == wire.KNOWN:
             known = [self._runner.known_of(id_, keys) for id_, keys in arguments]
             answer(wire.encode_answer([key for keys in known for key in keys]))
         else:
-            node, count = arguments
-            self._rooms[node] = count
+            self._rooms.told(*arguments)
             self._spread_soon()
 
     # ---- life
@@ -340,8 +337,8 @@ class ActivityDispatch:
     def on_view(self, view: ClusterView) -> None:
         """The cluster has changed: place anew what was in the hands of those that are gone."""
         present = {node.membership: node for node in view.present()}
-        self._rooms = {node: room for node, room in self._rooms.items() if node in present}
-        self._told_room = -1
+        self._rooms.keep(present)
+        self._told_room = None
         for held in self._held.all():
             if self._router.owned(held.message.instance_id) is None:
                 self._held.release(held)  # The workflow has another owner, who asks for it.
@@ -359,7 +356,8 @@ class ActivityDispatch:
                 self._own_limits = self._limits_of(node)
                 self._runner.limit(self._own_limits)
         # What was given to this node and can never begin here now; whoever gave it asks for it.
-        self._runner.take_waiting(self._runner.waiting, lambda m: not self._ever_runs(m))
+        everything = Room(self._runner.waiting, self._runner.waiting)
+        self._runner.take_waiting(everything, lambda m: not self._ever_runs(m))
 
     def _ever_runs(self, message: RunActivity) -> bool:
         """Whether this node may run it, now or later. Its own go to others if not."""

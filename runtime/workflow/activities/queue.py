@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
+from perdure.runtime.workflow.activities.rooms import Room
 from perdure.runtime.workflow.messages import RunActivity
 
 Key: TypeAlias = tuple[int, int, int]
@@ -52,18 +53,24 @@ class ActivityQueue:
 
     def take_some(
         self,
-        count: int,
+        room: Room,
         is_fit: Callable[[RunActivity], bool],
         by_name: Mapping[str, int] | None = None,
     ) -> list[RunActivity]:
-        """The oldest ones that are fit, at most `count`, and of some names at most so many."""
-        taken: list[tuple[int, float, RunActivity]] = []
+        """The oldest ones that are fit and have room, and of some names at most so many."""
+        found: list[tuple[int, float, RunActivity]] = []
+        threaded: list[tuple[int, float, RunActivity]] = []
         for kind, line in self._lines.items():
-            most = count if by_name is None else min(by_name.get(kind.name, count), count)
+            most = room.in_threads if kind.in_thread else room.total
+            if by_name is not None:
+                most = min(most, by_name.get(kind.name, most))
             if most > 0:
-                taken += islice((entry for entry in line if is_fit(entry[2])), most)
-        taken.sort(key=lambda entry: entry[0])
-        del taken[count:]
+                fit = islice((entry for entry in line if is_fit(entry[2])), most)
+                (threaded if kind.in_thread else found).extend(fit)
+        threaded.sort(key=_number)
+        found += threaded[: room.in_threads]
+        found.sort(key=_number)
+        taken = found[: room.total]
         gone = {number for number, _, _ in taken}
         if gone:
             for kind, line in self._lines.items():
@@ -78,3 +85,7 @@ class ActivityQueue:
     def oldest_since(self) -> float | None:
         """Since when the oldest one waits, by the clock of `put`."""
         return min((line[0][1] for line in self._lines.values() if line), default=None)
+
+
+def _number(entry: tuple[int, float, RunActivity]) -> int:
+    return entry[0]

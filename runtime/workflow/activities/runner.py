@@ -23,6 +23,7 @@ from perdure.actors.ports import Env
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.activities.call import TimeLimit, run_in_thread
 from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
+from perdure.runtime.workflow.activities.rooms import Room
 from perdure.runtime.workflow.failure import (
     activity_not_registered,
     activity_timed_out,
@@ -158,6 +159,10 @@ class ActivityRunner:
             self.fill()
         return True
 
+    def is_in_thread(self, name: str) -> bool:
+        """Whether an activity of this name is a plain function here, and so wants a thread."""
+        return (self._kinds.get(name) or self._kind_of(name)).in_thread
+
     def _kind_of(self, name: str) -> Kind:
         definition = self._registry.activity(name)
         in_thread = definition is not None and not definition.is_async
@@ -206,23 +211,24 @@ class ActivityRunner:
         self.fill()
 
     @property
-    def room(self) -> int:
+    def room(self) -> Room:
         """How many more could begin at once."""
         if self.is_draining or not self._may_work():
-            return 0
-        rooms = [self._gate.room(), self._threads.room()]
+            return Room(0, 0)
         # What waits for the limit of its own name keeps no other one from beginning.
         waiting = self._queue.count(self._admits)
-        return max(min(room for room in rooms if room is not None) - waiting, 0)
+        in_thread = self._queue.count(lambda kind: kind.in_thread and self._admits(kind))
+        count = max((self._gate.room() or 0) - waiting, 0)
+        return Room(count, min(count, max((self._threads.room() or 0) - in_thread, 0)))
 
     def take_waiting(
         self,
-        count: int,
+        room: Room,
         is_fit: Callable[[RunActivity], bool],
         by_name: Mapping[str, int] | None = None,
     ) -> list[RunActivity]:
         """Give away some of those that wait, the oldest first, to be run by another node."""
-        taken = self._queue.take_some(count, is_fit, by_name)
+        taken = self._queue.take_some(room, is_fit, by_name)
         for message in taken:
             self._forget(message)
         return taken
@@ -242,7 +248,8 @@ class ActivityRunner:
     def begin_drain(self) -> None:
         """Start nothing more; what waits is for others to run."""
         self.is_draining = True
-        for message in self._queue.take_some(self._queue.size, lambda message: True):
+        everything = Room(self._queue.size, self._queue.size)
+        for message in self._queue.take_some(everything, lambda message: True):
             self._forget(message)
 
     async def drain(self, grace_seconds: float) -> list[str]:

@@ -2,7 +2,7 @@
 
 * `run` [messages] → [taken on?, …]: run these.
 * `known` [[instance id, [key, …]], …] → [key, …]: which of these calls are in your hands?
-* `room` node id, generation, count: told, not asked: so many could begin here at once.
+* `room` node id, generation, count, of these in threads: told: so many could begin here at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgpack
 from perdure.placement.membership import Membership
 from perdure.placement.wire import NotUnderstood
 from perdure.runtime.workflow.activities.queue import Key
+from perdure.runtime.workflow.activities.rooms import Room
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.messages import RunActivity, decode, encode
 
@@ -46,8 +47,8 @@ def encode_known(wanted: Mapping[str, Sequence[Key]]) -> bytes:
     return _pack(KNOWN, list(wanted.items()))
 
 
-def encode_room(node: Membership, count: int) -> bytes:
-    return _pack(ROOM, node.node_id, node.generation, count)
+def encode_room(node: Membership, room: Room) -> bytes:
+    return _pack(ROOM, *node, *room)
 
 
 def encode_answer(values: Sequence[Any]) -> bytes:
@@ -85,8 +86,8 @@ def decode_request(body: bytes) -> tuple[str, Sequence[Any]]:
         elif verb == KNOWN:
             return KNOWN, [(str(id_), [tuple(key) for key in keys]) for id_, keys in rest[0]]
         elif verb == ROOM:
-            node_id, generation, count = rest
-            return ROOM, [Membership(str(node_id), int(generation)), int(count)]
+            node_id, generation, count, threads = rest
+            return ROOM, [Membership(str(node_id), int(generation)), Room(int(count), int(threads))]
     except (*_ILL_FORMED, msgpack.UnpackException, CorruptHistory) as error:
         raise NotUnderstood(f"a message about activities cannot be read: {error}") from error
     raise NotUnderstood(f"a message about activities of unknown kind {verb!r}")

@@ -230,6 +230,21 @@ async def test_a_call_goes_on_when_this_node_is_fenced_in_the_midst_of_it(
 
 
 @virtually
+async def test_until_a_newer_view_comes_a_fenced_node_sends_nothing_to_its_former_self(
+    env: FakeEnv, line: Line
+) -> None:
+    here, there = both(env, line)
+    there.router.adopt(view(2, N2))
+    here.router.shut()
+    calling = asyncio.ensure_future(here.router.call(MINE, "hello"))
+    await asyncio.sleep(1)
+    assert line.called == []
+    assert not calling.done()
+    here.router.adopt(view(2, N2))
+    assert await calling == "answer to hello"
+
+
+@virtually
 async def test_a_local_owner_that_has_just_gone_was_not_asked_at_all(
     env: FakeEnv, line: Line
 ) -> None:

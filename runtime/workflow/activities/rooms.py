@@ -1,0 +1,55 @@
+"""How much room other nodes have for activities, as far as is known here. An owner module.
+
+They tell it now and then; in between it is reckoned from what they are given, and answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import NamedTuple
+
+from perdure.placement.membership import Membership
+
+
+class Room(NamedTuple):
+    """How many activities could begin at once."""
+
+    total: int
+    in_threads: int
+    """So many of them may be plain functions, which want a thread."""
+
+
+_NONE = Room(0, 0)
+
+
+class Rooms:
+    """Owned by the dispatcher."""
+
+    def __init__(self) -> None:
+        self._of: dict[Membership, Room] = {}
+
+    def of(self, node: Membership) -> Room:
+        return self._of.get(node, _NONE)
+
+    def told(self, node: Membership, room: Room) -> None:
+        """A node has said how much it has."""
+        self._of[node] = room
+
+    def took(self, node: Membership, count: int, in_threads: int) -> None:
+        """So many activities were given to a node."""
+        room = self.of(node)
+        self._of[node] = Room(room.total - count, room.in_threads - in_threads)
+
+    def ended(self, node: Membership, *, in_thread: bool) -> None:
+        """Whoever has ended one can begin another."""
+        if node in self._of:
+            self.took(node, -1, -in_thread)
+
+    def refused(self, node: Membership) -> None:
+        """A node has taken something not: others come first, also if nobody tells of room."""
+        least = min(0, *(room.total for room in self._of.values()))
+        self._of[node] = Room(least - 1, 0)
+
+    def keep(self, present: Container[Membership]) -> None:
+        """Forget all others."""
+        self._of = {node: room for node, room in self._of.items() if node in present}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from perdure.actors.errors import Refused, Retryable
+from perdure.actors.errors import NotOwner, Refused, Retryable
 from perdure.actors.host import ActorHost
 from perdure.actors.identity import ActorRef
 from perdure.actors.messages import WAKE
@@ -111,8 +112,11 @@ class Recovery:
                 try:
                     wake(ref)
                 except (Retryable, Refused) as error:
-                    # One that cannot be woken here must not keep the others asleep.
-                    self._env.log.info(
+                    # One that cannot be woken here must not keep the others asleep. After a
+                    # hand-over that is as it should be.
+                    level = logging.DEBUG if isinstance(error, NotOwner) else logging.INFO
+                    self._env.log.log(
+                        level,
                         "recovery passes over an actor",
                         extra={
                             "event": "recovery_passes",

@@ -183,7 +183,7 @@ class Agent:
             "a node is dead; its work goes on elsewhere",
             extra={
                 "event": "node_taken_over",
-                "node": dead.node_id,
+                "node_id": dead.node_id,
                 "generation": dead.generation,
                 "pid": dead.identity.pid,
             },

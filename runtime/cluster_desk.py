@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +22,14 @@ class ClusterDesk:
     """Implements `StatelessTarget` for what nodes ask of each other."""
 
     def __init__(
-        self, engine: Engine, lease_seconds: float, request_shutdown: Callable[[], None]
+        self,
+        engine: Engine,
+        log: logging.Logger,
+        lease_seconds: float,
+        request_shutdown: Callable[[], None],
     ) -> None:
         self._engine = engine
+        self._log = log
         self._lease_seconds = lease_seconds
         self._request_shutdown = request_shutdown
         engine.serve_node(self)
@@ -39,10 +45,16 @@ class ClusterDesk:
         elif body == STATUS:
             answer(encode_words(self._own_words()))
         elif body == DRAIN:
-            self._request_shutdown()
+            self._drain()
             answer(b"")
         else:
             raise NotUnderstood(f"a request of unknown kind {body[:20]!r}")
+
+    def _drain(self) -> None:
+        self._log.info(
+            "this node was asked to hand over its work and end", extra={"event": "drain_asked"}
+        )
+        self._request_shutdown()
 
     def _own_words(self) -> dict[str, Any]:
         tenure = self._engine.tenure
@@ -90,6 +102,6 @@ class ClusterDesk:
         else:
             raise NodeNotFound(node_id)
         if self._engine.router.is_self(node):
-            self._request_shutdown()
+            self._drain()
         else:
             await self._engine.router.ask(node, NODE.type, DRAIN, 5 * _PATIENCE_SECONDS)

@@ -212,6 +212,11 @@ def _check_tokens(config: NodeConfig) -> None:
 
 def _check_exposure(config: NodeConfig) -> None:
     """Whoever can reach the port can run workflows: beyond this machine only with a token."""
+    if _is_unspecified(config.peer_host):
+        raise ConfigError(
+            f"peer_host {config.peer_host!r} is no address of this machine: other nodes are told "
+            "it, so give the address, or the name, by which they reach this one"
+        )
     if not _is_loopback(config.peer_host) and config.cluster_secret is None:
         raise ConfigError(
             f"peer_host {config.peer_host!r} can be reached from other machines, and there is no "
@@ -223,6 +228,13 @@ def _check_exposure(config: NodeConfig) -> None:
         f"host {config.host!r} can be reached from other machines, and there is no api_token: set "
         "PERDURE_API_TOKEN (or DAPR_API_TOKEN), or bind to 127.0.0.1, or allow it with insecure"
     )
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return not host
 
 
 def _is_loopback(host: str) -> bool:

@@ -142,8 +142,8 @@ class Engine:
         joined = self.joined = await join(seams.store, seams.env, applicant)
         for dead in joined.unclean:
             seams.env.log.warning(
-                "a node had died without leaving; its work goes on here",
-                extra={"event": "node_taken_over", "node": dead.node_id},
+                "a node had died without leaving; its work goes on",
+                extra={"event": "node_taken_over", "node_id": dead.node_id},
             )
         fence = joined.fence
         seams.peers.admit(fence.node_id, fence.incarnation, joined.secret)

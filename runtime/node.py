@@ -153,7 +153,7 @@ class Node:
         undo.callback(threads.shutdown, wait=False, cancel_futures=True)
         seams = EngineSeams(store=store, env=env, is_alive=is_alive, peers=peers, executor=threads)
         engine = self._engine = Engine(self.registry, seams, engine_config(config))
-        self._cluster = ClusterDesk(engine, config.lease_seconds, self.request_shutdown)
+        self._cluster = ClusterDesk(engine, env.log, config.lease_seconds, self.request_shutdown)
         server = await self._bind(undo) if self._http else None
         await engine.join(self._identity(node_id, peers))
         # The root of all tasks of this node; everything below is in the engine's group.
@@ -237,8 +237,10 @@ class Node:
     def request_shutdown(self, *, force: bool = False) -> None:
         """Have `run_until_stopped` return; with `force` end the process, exit code 1, at once."""
         if force:
+            # A moment, for the answer to whoever asked; and no drain, which would end with code 0.
             asyncio.get_running_loop().call_later(0.1, os._exit, 1)
-        self._stopping.set()
+        else:
+            self._stopping.set()
 
     async def run_until_stopped(self) -> None:
         """Wait for `request_shutdown`, or for the end of the engine, whose error is raised."""

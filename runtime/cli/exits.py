@@ -33,7 +33,8 @@ Exit codes:
   1    the workflow failed or was terminated (run --wait, wait); the app or node failed (serve)
   2    wrong usage, setting or APP
   3    no such workflow instance, or node
-  4    refused by the node; or (serve) the database cannot be used, or a node of this id runs on it
+  4    refused by the node; or (serve) the database cannot be used, a node of this id runs on it,
+       or its nodes have another cluster secret
   5    the node cannot be reached, or cannot work at present; try again
   6    the workflow has not ended within --timeout
   70   the database is damaged, or of a newer release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -124,7 +125,10 @@ def _ended(error: BaseException, node: Node) -> int:
     config = node.config
     if isinstance(first, OSError):
         if config.peer_port and f"', {config.peer_port})" in str(first):
-            return told(f"peer_port: {first.strerror}", ExitCode.FAILED)
+            where = f"peer_port {config.peer_port} on {config.peer_host}"
+            in_use = first.errno == errno.EADDRINUSE
+            why = "is in use by another process" if in_use else f"cannot be had: {first.strerror}"
+            return told(f"{where} {why}", ExitCode.FAILED)
         if found := problem_of(first, config.host, config.port):
             return told(*found)
     if isinstance(first, PerdureError):

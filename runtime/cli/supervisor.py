@@ -203,7 +203,10 @@ class Supervisor:
         old.signal(signal.SIGTERM)
         await self._until(lambda: self._stopping or _is_replaced(slot, old))
         if slot.is_replacement and not self._stopping:
-            say(f"{slot.name} does not start any more: the other workers are left as they are")
+            say(
+                f"{slot.name} does not start any more: the other workers are left as they are; "
+                "once it is ready, SIGHUP again replaces them"
+            )
         return not self._stopping and not slot.is_replacement
 
     # ---- the end

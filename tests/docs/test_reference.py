@@ -82,7 +82,8 @@ def _logged() -> Iterator[tuple[str, str, str]]:
                 match node:
                     case ast.Call(
                         ast.Attribute(attr=level),
-                        [ast.Constant(str(text)), *_],
+                        # `log.warning(text)`, or `log.log(level, text)`.
+                        [ast.Constant(str(text)), *_] | [_, ast.Constant(str(text)), *_],
                         [*_, ast.keyword("extra", ast.Dict([ast.Constant("event"), *_], values))],
                     ):
                         assert isinstance(values[0], ast.Constant), f"{path}:{node.lineno}"

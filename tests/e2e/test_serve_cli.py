@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import urllib.request
 from pathlib import Path
 from textwrap import dedent
 
@@ -181,6 +182,26 @@ def test_a_port_in_use_is_named_with_the_option(perdure: Perdure, app: str) -> N
         f"perdure: port {port} on 127.0.0.1 is in use by another process; choose another with "
         "--port, or --port 0 for any free one\n"
     )
+
+
+def test_a_peer_port_in_use_is_named_too(perdure: Perdure, app: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        perdure.environment["PERDURE_PEER_PORT"] = port = str(taken.getsockname()[1])
+        done = perdure("serve", app, "--port", "0")
+    assert done.returncode == 1
+    assert done.stderr == f"perdure: peer_port {port} on 127.0.0.1 is in use by another process\n"
+
+
+def test_a_shutdown_by_force_is_no_clean_end(perdure: Perdure, app: str) -> None:
+    served = perdure.serve(app)
+    forced = urllib.request.Request(
+        f"{served.url}/v1.0/shutdown", method="POST", headers={"dapr-force-shutdown": "true"}
+    )
+    with urllib.request.urlopen(forced) as answer:
+        assert answer.status == 204
+    code, rest = served.ended()
+    assert code == 1
+    assert "stopped" not in rest
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,31 @@ async def test_a_wrong_secret_is_refused_and_said_once_by_each_end(
         assert await new.links.call(record(old.name, between.address), b"1", PATIENCE) == b"re:1"
 
 
+async def test_a_member_that_cannot_be_reached_is_told_of_once_when_that_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(links, "BACKOFF_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(links, "UNREACHABLE_SECONDS", 0.05)
+    tries = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        await left(writer)
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, PeerNode("new", 2) as new:
+        new.links.admit(*new.name, SECRET)
+        new.links.adopt([new.record, record(PeerName("old", "old-1"), f"{host}:{port}")])
+        await until(lambda: new.log.of("peer_unreachable"))
+        assert tries > 1  # At first it may just have died.
+        told_at = tries
+        await until(lambda: tries > told_at + 3)
+        (line,) = new.log.records
+        assert (line.levelname, line.node_id) == ("WARNING", "old")  # type: ignore[attr-defined]
+
+
 async def test_a_flood_of_wrong_secrets_fills_neither_log_nor_memory() -> None:
     kept = Kept()
     log = logging.Logger("flood")

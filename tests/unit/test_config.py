@@ -196,6 +196,12 @@ def test_other_machines_are_let_in_only_with_a_token_or_on_request(host: str) ->
     NodeConfig(host=host, insecure=True)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", ""])
+def test_nobody_is_told_to_come_to_an_address_that_is_none(host: str) -> None:
+    with pytest.raises(ConfigError, match="is no address of this machine"):
+        NodeConfig(peer_host=host, cluster_secret="s")
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
 def test_this_machine_needs_no_token(host: str) -> None:
     assert NodeConfig(host=host).host == host

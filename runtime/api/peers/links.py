@@ -32,6 +32,8 @@ BACKOFF_SECONDS_MIN = 0.02
 BACKOFF_SECONDS_MAX = 2.0
 STRANGER_SECONDS = 10.0
 """How long a process may be linked without being in our view: it joined after we last looked."""
+UNREACHABLE_SECONDS = 10.0
+"""After so long without a way to a member, it is time to say so."""
 GONE_MAX = 1024
 
 
@@ -209,17 +211,10 @@ class PeerLinks:
                 self._refusals.refused(neighbour.name.node_id, address, str(error))
                 pause = BACKOFF_SECONDS_MAX
             except DialFailed as error:
-                self._log.debug(
-                    "a node cannot be reached",
-                    extra={
-                        "event": "peer_unreachable",
-                        "node_id": neighbour.name.node_id,
-                        "address": address,
-                        "reason": str(error),
-                    },
-                )
+                self._tell_unreachable(neighbour, address, error)
             else:
                 self._refusals.accepted(neighbour.name.node_id, address)
+                neighbour.reached()
                 began = loop.time()
                 link = self._new_link(socket, neighbour.name, own.name)
                 if self._own == own and neighbour.attach(link):
@@ -232,6 +227,19 @@ class PeerLinks:
                     pause = BACKOFF_SECONDS_MIN
             await asyncio.sleep(pause * self._chance.uniform(0.5, 1.0))
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
+
+    def _tell_unreachable(self, neighbour: Neighbour, address: str, error: DialFailed) -> None:
+        """Once it lasts: who has died is no member any more by then."""
+        self._log.log(
+            logging.WARNING if neighbour.is_missed(UNREACHABLE_SECONDS) else logging.DEBUG,
+            "a node cannot be reached",
+            extra={
+                "event": "peer_unreachable",
+                "node_id": neighbour.name.node_id,
+                "address": address,
+                "reason": str(error),
+            },
+        )
 
     async def _accept(self, socket: PeerSocket, name: PeerName, welcome: bytes) -> None:
         """Carry a link that another node has made, unless there is one to be kept."""

@@ -29,6 +29,8 @@ class Neighbour:
         self.waiting = 0
         """Calls that wait for the link."""
         self.since = asyncio.get_running_loop().time()
+        self._missed_since: float | None = None
+        self._missed_told = False
         self._dials = False
         self._is_gone = False
         self._change = asyncio.Event()
@@ -65,6 +67,20 @@ class Neighbour:
         if self.link is link:
             self.link = None
             self._look()
+
+    def is_missed(self, seconds: float) -> bool:
+        """It could not be reached. True once, when that has been so for so many seconds."""
+        now = asyncio.get_running_loop().time()
+        if self._missed_since is None:
+            self._missed_since = now
+        if self._missed_told or now - self._missed_since < seconds:
+            return False
+        self._missed_told = True
+        return True
+
+    def reached(self) -> None:
+        """It could be reached."""
+        self._missed_since, self._missed_told = None, False
 
     async def linked(self, seconds: float, waiting_max: int) -> PeerLink:
         """The link, as soon as there is one. Raises `NodeUnreachable` and `MailboxFull`."""

@@ -84,7 +84,7 @@ async def test_a_process_that_is_gone_is_taken_over_at_once_and_by_one_alone(
         assert one.slots | two.slots == set(range(SLOTS))
         assert one.slots.isdisjoint(two.slots)
     told = [r for r in caplog.records if getattr(r, "event", "") == "node_taken_over"]
-    assert [r.node for r in told] == ["n3"]  # type: ignore[attr-defined]
+    assert [r.node_id for r in told] == ["n3"]  # type: ignore[attr-defined]
 
 
 @virtually

@@ -6,8 +6,9 @@ import json
 import os
 import select
 import signal
+import sqlite3
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -111,6 +112,12 @@ def ends_of(pids: list[int]) -> Iterator[select.poll]:
     yield poll
     for end in watched:
         os.close(end)
+
+
+def assert_works(served: Served) -> None:
+    with SyncWorkflowClient(served.url) as client:
+        client.schedule_new_workflow("hello", input="you", instance_id="still-here")
+        assert client.wait_for_workflow_completion("still-here").result() == "hi you"
 
 
 def test_workers_are_one_cluster_behind_one_port(perdure: Perdure, app: str) -> None:
@@ -249,6 +256,33 @@ def test_a_node_id_is_given_to_one_node_only(perdure: Perdure, app: str) -> None
     assert "n1" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_node_with_another_secret_is_refused_and_those_that_run_go_on(
+    perdure: Perdure, app: str
+) -> None:
+    served = perdure.serve(app)
+    perdure.environment["PERDURE_CLUSTER_SECRET"] = "another"
+    done = perdure("serve", app, "--port", "0")
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1
+    assert "PERDURE_CLUSTER_SECRET" in done.stderr
+    assert "another" not in done.stderr
+    assert_works(served)
+
+
+def test_a_node_of_an_older_release_is_refused_and_those_that_run_go_on(
+    perdure: Perdure, app: str
+) -> None:
+    served = perdure.serve(app)
+    with closing(sqlite3.connect(perdure.place / "perdure.db", timeout=60)) as connection:
+        connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'schema_version'")
+        connection.commit()
+    done = perdure("serve", app, "--port", "0")
+    assert done.returncode == 70
+    assert len(done.stderr.splitlines()) == 1
+    assert "install the release that wrote it" in done.stderr
+    assert_works(served)
 
 
 def test_the_names_of_workers_come_from_the_node_id(perdure: Perdure, app: str) -> None:

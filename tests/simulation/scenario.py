@@ -87,6 +87,8 @@ class Scenario:
         if rng.random() < 0.08:
             self.faults = ()
         self.duration = rng.uniform(4.0, 16.0)
+        self.calm = self.duration + (10.0 if "away" in self.faults else 0.0)
+        """When the last fault is over."""
         self.oracle = Oracle(world)
         self.disk = Disk(world, self.oracle)
         self.oracle.attach(self.disk.connection)
@@ -113,7 +115,7 @@ class Scenario:
             self._start_nodes()
             self._plan_faults()
             self.client.loop.create_task(self._clients())
-            to_its_end(world, self.oracle.shadow, self.duration, lambda: self.is_done)
+            to_its_end(world, self.oracle.shadow, self.calm, lambda: self.is_done)
             check_everything(self.oracle.shadow, self.machine, self.journal, self.breaks)
         except Violation as found:
             violation = str(world.violation or found)
@@ -155,7 +157,7 @@ class Scenario:
                 group.create_task(self._later(story))
             operator = group.create_task(self._operate())
             await asyncio.sleep(0)
-            while self._telling or self.world.now < self.duration or not self._is_quiet():
+            while self._telling or self.world.now < self.calm or not self._is_quiet():
                 await self.client.pause(0.3)
             operator.cancel()
         await self._drain()
@@ -240,7 +242,7 @@ class Scenario:
             self._for_a_while(lambda on: setattr(trouble, "crash", share if on else 0.0))
         if "read_error" in self.faults:
             self._for_a_while(lambda on: setattr(trouble, "read_error", 0.3 if on else 0.0))
-        self.world.at(self.duration + (10.0 if "away" in self.faults else 0.0), self._heal)
+        self.world.at(self.calm, self._heal)
 
     def _plan_bad_lines(self) -> None:
         rng, weather = self.world.rng, self.network.weather

@@ -328,6 +328,8 @@ class Shadow:
             addressee = (message.key, message.execution)
             if life is None or (life.key, life.execution) != addressee or life.status.is_terminal:
                 return
+            if isinstance(message.event, h.TimerFired):
+                return  # It was kept, and an event before it has ended the wait.
             if message.event.task_id not in life.run.answered:
                 raise self._violated(f"I10: {where} without effect")
         elif isinstance(message, m.StartWorkflow):

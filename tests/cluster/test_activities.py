@@ -315,3 +315,19 @@ async def test_the_late_result_of_a_fenced_node_counts_at_most_once(
         assert await completions_of(first, id_) == [told]
     await first.service.raise_event(id_, "go")
     assert await output(first, id_) == told
+
+
+async def test_what_was_given_to_a_node_that_cannot_be_told_is_run_by_another(nodes: Nodes) -> None:
+    sites = Sites()
+    short: dict[str, Any] = {"lease_seconds": 0.6, "call_seconds": 0.05}
+    for each, most in (("n1", 1), ("n2", 8)):
+        await nodes.start(sites.app(each), each, activity_concurrency=most, **short)
+    await nodes.balanced()
+    Line(nodes.up["n1"], ACTIVITY).lost_requests = 1_000_000  # To n2 alone, which lives on.
+    members = nodes.generations()
+    id_ = await fan_out(nodes, 3)
+    await until(lambda: nodes.up["n1"].engine.tenure.dispatch.sent == 2, "it gives two away")
+    sites.open_all()
+    assert await results_of(nodes.up["n1"], id_) == ["n1"] * 3
+    assert set(sites.runs.values()) == {1}
+    assert nodes.generations() == members

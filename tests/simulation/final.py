@@ -108,9 +108,9 @@ def _activities(shadow: Shadow, journal: Journal, excuses: Excuses) -> Iterator[
 class Excuses:
     """Whether something happened between two runs of an activity that makes the second one right.
 
-    The process of the first run has ended, or was taken for dead, perhaps before it began: it was
-    frozen, and had not heard. Or nobody could tell whether some transaction stood; or nodes could
-    not be asked. That another process has died is no excuse.
+    The process of the first run has ended, or was taken for dead; or that of either began it when
+    it was dead already: it was frozen, and had not heard. Or nobody could tell whether some
+    transaction stood; or nodes could not be asked. That another process has died is no excuse.
     """
 
     def __init__(self, shadow: Shadow, machine: Machine, breaks: Breaks) -> None:
@@ -128,7 +128,8 @@ class Excuses:
         begin, end = first[0], second[0]
         return (
             any(
-                name == first[1] and begin <= heard and when <= end
+                (name == first[1] and begin <= heard and when <= end)
+                or (name == second[1] and when <= end <= heard)
                 for when, heard, name in self._gone
             )
             or any(begin <= when <= end for when in self._doubts)

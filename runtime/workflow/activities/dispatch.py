@@ -170,7 +170,8 @@ class ActivityDispatch:
             self._group.create_task(self._send(node, parcel))
 
     async def _send(self, node: NodeRecord, messages: list[RunActivity]) -> None:
-        """Tell a node until it has said that it has them, or is gone."""
+        """Tell a node until it has said that it has them, is gone, or is silent for too long."""
+        until = self._loop.time() + self._config.patience_seconds
         delay = 0.05
         while True:
             wanted = [m for m in messages if self._held.find(m, Phase.SENT, node.membership)]
@@ -181,9 +182,11 @@ class ActivityDispatch:
                 answer = await self._router.ask(node, ACTIVITY, body, self._config.ask_seconds)
                 taken = wire.decode_answer(answer)
             except _TROUBLE:
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 2.0)
-                continue
+                if self._loop.time() < until:
+                    await asyncio.sleep(delay)
+                    delay = min(2 * delay, 2.0)
+                    continue
+                taken = [False] * len(wanted)  # They are looked for there before they run again.
             for message, is_taken in zip(wanted, taken, strict=False):
                 held = self._held.find(message, Phase.SENT, node.membership)
                 if held is None:

@@ -166,7 +166,7 @@ class Committer:
     def _tell_current(self) -> None:
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            callback()
+            self._loop.call_soon(callback)  # What goes wrong in it is not our end.
 
     async def _degrade(
         self, batch: Sequence[tuple[UnitOfWork, Done]], error: StoreUnavailable

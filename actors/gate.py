@@ -26,10 +26,10 @@ class Limits:
         if nodes <= 1:
             return self
         by_name = {
-            name: max(_part(limit, (rank + offset) % nodes, nodes), at_least)
+            name: max(part_of(limit, (rank + offset) % nodes, nodes), at_least)
             for offset, (name, limit) in enumerate(sorted(self.by_name.items()))
         }
-        total = None if self.total is None else max(_part(self.total, rank, nodes), at_least)
+        total = None if self.total is None else max(part_of(self.total, rank, nodes), at_least)
         return Limits(total, by_name)
 
     def within(self, total: int | None) -> Limits:
@@ -39,7 +39,8 @@ class Limits:
         return Limits(total, self.by_name)
 
 
-def _part(limit: int, rank: int, nodes: int) -> int:
+def part_of(limit: int, rank: int, nodes: int) -> int:
+    """What one of several nodes gets of a limit, so that the parts differ by at most one."""
     return limit // nodes + (rank < limit % nodes)
 
 

@@ -129,10 +129,12 @@ class Turns:
                 self._turn(self._ready.popleft())
                 if self._loop.time() >= until:
                     break
-        except Exception as error:  # The machinery itself is broken: the node must not go on.
+        except (Exception, asyncio.CancelledError) as error:
+            # The machinery itself is broken: the node must not go on.
             if self.broken.done():
                 raise
-            self.broken.set_exception(error)
+            broken = AssertionError(f"the pump of turns has ended by {error!r}")
+            self.broken.set_exception(error if isinstance(error, Exception) else broken)
             return
         if self._ready:
             self._schedule_pump()
@@ -151,9 +153,11 @@ class Turns:
         began = self._loop.time()
         try:
             decision = actor.decide(batch, self._env.now_us())
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A stray `CancelledError` is an error as any other: nobody can cancel a turn.
             self._leave(activation)
-            self._turn_failed(activation, batch, error)
+            found = error if isinstance(error, Exception) else RuntimeError(f"stray {error!r}")
+            self._turn_failed(activation, batch, found)
             return
         finally:
             self._in_turn = None

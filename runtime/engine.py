@@ -17,7 +17,7 @@ from perdure.placement.joining import Applicant, join
 from perdure.placement.membership import ClusterView, NodeIdentity
 from perdure.placement.ports import IsAlive, Joined, Peers
 from perdure.placement.router import Router, RouterConfig, RouterParts, StatelessTarget
-from perdure.runtime.tenure import EngineStore, Tenure, TenureConfig, TenureParts
+from perdure.runtime.tenure import EngineStore, Tenure, TenureConfig, TenureParts, first_of
 from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.peer_codec import WorkflowMessages
 from perdure.runtime.workflow.registry import Registry
@@ -108,19 +108,27 @@ class Engine:
     async def run(self) -> None:
         """Work until stopped, after `join`. Raises what went wrong."""
         try:
+            async with asyncio.TaskGroup() as activities:
+                if await self._stay(activities):
+                    await self._leave()
+        except BaseExceptionGroup as group:
+            raise first_of(group) from None
+
+    async def _stay(self, activities: asyncio.TaskGroup) -> bool:
+        """One tenure after the other, until stopped. Whether this node is a member at the end."""
+        try:
             while True:
                 try:
-                    await self.tenure.run(self._stop, self.started)
-                    break
+                    await self.tenure.run(self._stop, self.started, activities)
+                    return True
                 except NodeFenced as fenced:
                     if self._stop.is_set():
-                        return
+                        return False
                     await self._join_again(fenced)
                     if self._stop.is_set():
-                        return
+                        return False
         finally:
             self.service.close()
-        await self._leave()
 
     async def join(self, identity: NodeIdentity) -> None:
         """Become a member of the cluster.

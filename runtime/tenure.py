@@ -176,7 +176,7 @@ class Tenure:
             self.host.turns.regate()
 
     def _tell_missing(self, view: ClusterView) -> None:
-        """Say which code is on other nodes only: once, for views come with every heartbeat."""
+        """Say which code is on other nodes only: once, for each change of the cluster is a view."""
         own = view.node(Membership(self.fence.node_id, self.fence.generation))
         missing = [] if own is None else view.missing_on(own)
         new = [hosted for hosted in missing if hosted not in self._told_missing]
@@ -188,7 +188,8 @@ class Tenure:
             )
 
     def _may_work(self) -> bool:
-        return self.committer.is_current
+        # Nor while results cannot be written: they would pile up.
+        return self.committer.is_current and self.committer.degraded is None
 
     def _deliver(self, message: RunActivity, completion: Completion) -> Awaitable[object]:
         target = ActorRef(WORKFLOW, message.instance_id)
@@ -213,13 +214,20 @@ class Tenure:
 
     # ---- life
 
-    async def run(self, stop: asyncio.Event, started: asyncio.Event) -> None:
-        """Work until stopped. Raises what ended it, `NodeFenced` above all."""
+    async def run(
+        self, stop: asyncio.Event, started: asyncio.Event, activities: asyncio.TaskGroup
+    ) -> None:
+        """Work until stopped. Raises what ended it, `NodeFenced` above all.
+
+        Activities run in the group `activities`, which outlives this: they are cancelled at the
+        end, and not waited for.
+        """
         error: Retryable | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                workers = [group.create_task(self._or_fail(work)) for work in self._work()]
-                committing = group.create_task(self.committer.run())
+                work = self._work(activities)
+                workers = [group.create_task(self._for_ever(each)) for each in work]
+                committing = group.create_task(self._guarded(self.committer.run()))
                 started.set()
                 self.agent.tell_others()
                 await stop.wait()
@@ -230,35 +238,53 @@ class Tenure:
         except BaseExceptionGroup as group_error:
             # Not `except*`: what is raised in it comes out wrapped in a group again.
             ours = group_error.subgroup(PerdureError)
-            found = group_error if ours is None else _first(ours)
+            found = group_error if ours is None else first_of(ours)
             if isinstance(found, NodeFenced):
                 error = found
             raise found from None
         finally:
-            self._parts.router.shut()
-            self.host.close(error)
+            self._close(error)
 
     async def hand_over(self) -> None:
         """Give everything to other nodes, if there are any: what runs here is all that stays."""
         self.activities.begin_drain()
         await self.agent.drain()
 
-    def _work(self) -> list[Coroutine[Any, Any, None]]:
+    def _work(self, activities: asyncio.TaskGroup) -> list[Coroutine[Any, Any, None]]:
         return [
             self._loader.run(),
             self.host.run(),
             self._reminders.run(),
             self._recovery.run(),
             self._parts.keys.run(),
-            self.activities.run(),
+            self.activities.run(activities),
             self.dispatch.run(),
             self.agent.run(),
         ]
 
-    async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
-        """None of the node's tasks ever ends by itself; one that does takes the node down."""
-        await work
+    async def _for_ever(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nearly no task of the node ever ends by itself; one that does takes the node down."""
+        await self._guarded(work)
         raise AssertionError(f"{work!r} has ended")
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """What is fenced serves nobody from that moment on. A task that is cancelled by nobody,
+        which a group of tasks would take for its end, takes the node down too.
+        """
+        try:
+            await work
+        except NodeFenced as error:
+            self._close(error)
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise AssertionError(f"{work!r} was cancelled by nobody") from error
+
+    def _close(self, error: Retryable | None) -> None:
+        self._parts.router.shut()
+        self.host.close(error)
 
     async def _drain(self) -> None:
         """Let what runs come to an end, and have it all written."""
@@ -279,7 +305,7 @@ class Tenure:
         self.committer.close()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that a person should hear of: a damaged database before anything it has caused."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

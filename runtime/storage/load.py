@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from perdure.actors.errors import Fault
 from perdure.actors.identity import ActorRef
 from perdure.actors.ports import InboxRow, Snapshot
 from perdure.runtime.storage.rows import COLUMNS, body_checksum, instance_of, read_row
 from perdure.runtime.workflow.history import TERMINAL
-from perdure.runtime.workflow.messages import WORKFLOW
+from perdure.runtime.workflow.messages import WORKFLOW, StartWorkflow, decode
 from perdure.runtime.workflow.records import Instance, StoredWorkflow
 
 _ROW = f"SELECT {COLUMNS} FROM workflows AS w WHERE w.app_id = ? AND w.instance_id = ?"
@@ -31,6 +32,10 @@ WITH RECURSIVE family (key) AS (
 SELECT w.instance_id FROM family JOIN workflows AS w ON w.key = family.key
 WHERE w.key <> :key AND w.status NOT IN ({_TERMINAL}) LIMIT 1
 """
+_STARTS = (
+    "SELECT id, CAST(body AS BLOB) FROM inbox WHERE type = 'workflow' "
+    "AND message_id >= ? AND message_id < ? ORDER BY n"
+)
 
 
 def load(connection: sqlite3.Connection, app_id: str, refs: Sequence[ActorRef]) -> list[Snapshot]:
@@ -64,8 +69,28 @@ def _state(connection: sqlite3.Connection, app_id: str, ref: ActorRef) -> Stored
         stored.history = history_of(connection, row)
     if row.status in TERMINAL:
         child = connection.execute(_OPEN_CHILD, {"key": row.key}).fetchone()
-        stored.open_child = None if child is None else child[0]
+        # One whose start is still on its way counts too: it would be in the way of a new one.
+        stored.open_child = unborn(connection, row.key) if child is None else child[0]
     return stored
+
+
+def unborn(connection: sqlite3.Connection, key: int) -> str | None:
+    """A child of this instance whose start is still on its way, if there is one."""
+    # The ids of these messages are `start:<key>:…`, and ';' is the character after ':'. Keys are
+    # unique over all apps; the inbox is short but for what waits for an app that is not there.
+    for child_id, body in connection.execute(_STARTS, (f"start:{key}:", f"start:{key};")):
+        if _is_child(body):
+            return str(child_id)
+    return None
+
+
+def _is_child(body: bytes) -> bool:
+    """Does this message start a child, and not one that is on its own?"""
+    try:
+        message = decode(body)
+    except Fault:
+        return True
+    return isinstance(message, StartWorkflow) and message.tell_parent
 
 
 def inboxes(

@@ -6,21 +6,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from perdure.actors.errors import Fault
 from perdure.runtime.storage.load import find, history_of
 from perdure.runtime.storage.rows import COLUMNS, instance_of
 from perdure.runtime.workflow.history import Status
-from perdure.runtime.workflow.messages import StartWorkflow, decode
 from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
 
 _FIRST = (
     "SELECT CAST(turn AS BLOB) FROM history WHERE key = ? AND execution = ? ORDER BY seq LIMIT 1"
 )
 _CHILDREN = f"SELECT w.app_id, {COLUMNS} FROM workflows AS w WHERE w.parent_key = ? ORDER BY w.key"
-_STARTS = (
-    "SELECT id, CAST(body AS BLOB) FROM inbox WHERE type = 'workflow' "
-    "AND message_id >= ? AND message_id < ? ORDER BY n"
-)
 _HIGHEST = "\U0010ffff"
 
 
@@ -75,24 +69,6 @@ def counts(connection: sqlite3.Connection, app_id: str, query: ListQuery) -> dic
 
 def children(connection: sqlite3.Connection, key: int) -> list[Child]:
     return [Child(row[0], instance_of(row[1:])) for row in connection.execute(_CHILDREN, (key,))]
-
-
-def unborn(connection: sqlite3.Connection, key: int) -> str | None:
-    # The ids of these messages are `start:<key>:…`, and ';' is the character after ':'. Keys are
-    # unique over all apps; the inbox is short but for what waits for an app that is not there.
-    for child_id, body in connection.execute(_STARTS, (f"start:{key}:", f"start:{key};")):
-        if _is_child(body):
-            return str(child_id)
-    return None
-
-
-def _is_child(body: bytes) -> bool:
-    """Does this message start a child, and not one that is on its own?"""
-    try:
-        message = decode(body)
-    except Fault:
-        return True
-    return isinstance(message, StartWorkflow) and message.tell_parent
 
 
 def _filters(app_id: str, query: ListQuery) -> tuple[str, list[Any]]:

@@ -123,7 +123,7 @@ class SqliteStore:
         return await self._read(lambda c: reads.children(c, key))
 
     async def unborn(self, key: int) -> str | None:
-        return await self._read(lambda c: reads.unborn(c, key))
+        return await self._read(lambda c: load.unborn(c, key))
 
     async def _slots_counted(self) -> Batch:
         """For a fence won through another store object; the number of slots never changes."""

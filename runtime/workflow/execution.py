@@ -351,7 +351,7 @@ class Execution:
     def continue_as_new(self, text: str | None, keep_events: bool) -> None:
         self._continue = (text, keep_events)
 
-    def callback_failed(self, error: Exception) -> None:
+    def callback_failed(self, error: BaseException) -> None:
         if not self.is_replaying:
             self.run.log.error(
                 "a callback of a workflow raised",

@@ -48,7 +48,7 @@ class DurableTimers(Protocol):
 
     def cancel_timer(self, task_id: int) -> None: ...
 
-    def callback_failed(self, error: Exception) -> None:
+    def callback_failed(self, error: BaseException) -> None:
         """Hear of a callback that has raised; as on any event loop, everything else goes on."""
         ...
 
@@ -156,7 +156,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                     handle.run()
                 except SystemExit:
                     pass  # `sys.exit()` in a task: the task has the error, and the others go on.
-                except Exception as error:
+                except (Exception, asyncio.CancelledError) as error:
+                    # `CancelledError` too: a callback asked a cancelled task for its result. Nobody
+                    # cancels us, for this is no coroutine.
                     self._timers.callback_failed(error)
                 steps += 1
                 if steps > STEPS_MAX:

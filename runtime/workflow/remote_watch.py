@@ -28,6 +28,8 @@ LOOK_SECONDS = 2.0
 """How long who waits trusts that it would have been told."""
 _KEPT_SECONDS = 4 * LOOK_SECONDS
 _ASK_SECONDS = 1.0
+_STATUSES = frozenset(map(int, Status))
+"""A newer release may have others."""
 
 
 class RemoteWatches:
@@ -65,7 +67,8 @@ class RemoteWatches:
         verb, instance_id, *rest = _unpack(body)
         if verb == "news":
             status, is_gone = rest
-            self._watchers.tell(instance_id, Look(None if is_gone else Status(status)))
+            is_known = not is_gone and status in _STATUSES
+            self._watchers.tell(instance_id, Look(Status(status) if is_known else None))
             return
         node_id, generation = rest
         node = self._router.view.node(Membership(node_id, generation))

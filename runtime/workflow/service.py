@@ -98,8 +98,6 @@ class WorkflowService:
             idempotency_key=idempotency_key,
         )
         is_new = instance_id is None and idempotency_key is None
-        _check(name=name, input=input, instance_id=instance_id, version=version)
-        _check(idempotency_key=idempotency_key)
         if instance_id is None:
             instance_id = self._fresh_id(name, idempotency_key)
         scheduled_us = start_at_us
@@ -118,11 +116,15 @@ class WorkflowService:
         """Start an instance and wait, without limit, until it is finished."""
         _check_texts(name=name, input=input, instance_id=instance_id)
         new_id = self._fresh_id(name, None)
-        chosen = new_id if instance_id is None else instance_id
         message = m.StartWorkflow(h.ExecutionStarted(name, input), new_id)
-        with self._watchers.watching(chosen, FINISHED) as watcher:
-            await self._call(chosen, message, is_new=instance_id is None)
-            return await self._reached(chosen, watcher, FINISHED, _Known(input))
+        if instance_id is not None:
+            # To be watched from the start on, not before: it may end an earlier run of this id.
+            await self._call(instance_id, message)
+            with self._watchers.watching(instance_id, FINISHED) as watcher:
+                return await self._looked_at(instance_id, watcher, FINISHED, None)
+        with self._watchers.watching(new_id, FINISHED) as watcher:
+            await self._call(new_id, message, is_new=True)
+            return await self._reached(new_id, watcher, FINISHED, _Known(input))
 
     def _fresh_id(self, name: str, idempotency_key: str | None) -> str:
         if idempotency_key is not None:
@@ -154,20 +156,17 @@ class WorkflowService:
         Raises `InstanceNotFound` and `InstanceStalled`; a finished instance takes no notice.
         """
         _check_texts(event_name=event_name, data=data, idempotency_key=idempotency_key)
-        _check(event_name=event_name, data=data, idempotency_key=idempotency_key)
         request_id = self._request_id(idempotency_key)
         await self._call(instance_id, m.RaiseEvent(event_name, data, request_id))
 
     async def suspend(self, instance_id: str, reason: str | None = None) -> None:
         """Stop an instance until it is resumed; what happens meanwhile is kept for it."""
         _check_texts(reason=reason)
-        _check(reason=reason)
         await self._call(instance_id, m.Suspend(reason))
 
     async def resume(self, instance_id: str, reason: str | None = None) -> None:
         """Let a suspended instance go on, or a stalled one try again."""
         _check_texts(reason=reason)
-        _check(reason=reason)
         await self._call(instance_id, m.Resume(reason))
 
     async def terminate(
@@ -175,7 +174,6 @@ class WorkflowService:
     ) -> None:
         """End an instance, and with `recursive` its children, whatever they wait for."""
         _check_texts(output=output)
-        _check(output=output)
         event = h.ExecutionTerminated(output, recursive)
         await self._call(instance_id, m.Terminate(event))
 
@@ -256,15 +254,25 @@ class WorkflowService:
         """
         wanted = frozenset(until)
         with self._watchers.watching(instance_id, wanted) as watcher:
-            view = await self.get(instance_id)
-            if view.row.status in wanted:
-                return view
             try:
-                async with asyncio.timeout(timeout):
-                    known = _Known(view.input, view.row.execution)
-                    return await self._reached(instance_id, watcher, wanted, known)
+                return await self._looked_at(instance_id, watcher, wanted, timeout)
             except (TimeoutError, NodeStopping):
                 return await self.get(instance_id)
+
+    async def _looked_at(
+        self,
+        instance_id: str,
+        watcher: Watcher,
+        wanted: frozenset[h.Status],
+        timeout: float | None,  # noqa: ASYNC109 (of the wait alone)
+    ) -> WorkflowView:
+        """Wait until the status is one of `wanted`, if it is not already. Raises `TimeoutError`."""
+        view = await self.get(instance_id)
+        if view.row.status in wanted:
+            return view
+        async with asyncio.timeout(timeout):
+            known = _Known(view.input, view.row.execution)
+            return await self._reached(instance_id, watcher, wanted, known)
 
     async def _reached(
         self, instance_id: str, watcher: Watcher, wanted: frozenset[h.Status], known: _Known
@@ -327,13 +335,6 @@ def _check_texts(**texts: str | None) -> None:
     for what, given in texts.items():
         if given is not None:
             payload.text(given, what)
-
-
-def _check(**texts: str | None) -> None:
-    """Refuse what cannot be stored before it gets into a turn, which would stall by it."""
-    for what, text in texts.items():
-        if text is not None:
-            payload.text(text, what)
 
 
 def _input_of(blob: bytes) -> str | None:

@@ -68,7 +68,7 @@ class WorkflowActor:
     def decide(self, batch: Sequence[Delivery], now_us: int) -> Decision:
         """One turn over the waiting messages."""
         draft = TurnDraft(self._ref, self._slot, self._epoch, max(now_us, self._live.last_turn_us))
-        lost = self._wake(draft)
+        lost = self._wake(draft, batch)
         for index, delivery in enumerate(batch):
             self._take(delivery, draft, now_us)
             if draft.is_deleted or draft.ends_after:
@@ -98,7 +98,7 @@ class WorkflowActor:
     def close(self) -> None:
         self._live.close()
 
-    def _wake(self, draft: TurnDraft) -> dict[int, h.TaskScheduled]:
+    def _wake(self, draft: TurnDraft, batch: Sequence[Delivery]) -> dict[int, h.TaskScheduled]:
         """Bring the code to where the history says it is, once per activation.
 
         Returns the activities that have not answered: nobody may be running them any more.
@@ -119,6 +119,10 @@ class WorkflowActor:
                 f"its node died {row.attempts} times while this instance was at work; "
                 "see what its activities and its code do, then resume or purge it"
             )
+            return {}
+        if batch and isinstance(batch[0].body, Quarantine):
+            # Nor is its code brought back: that may be what fails again and again.
+            self._live.stall(batch[0].body.reason)
             return {}
         return self._live.restore(stored, draft)
 

@@ -50,7 +50,7 @@ async def test_an_instance_s_work_is_at_hand_until_its_last_answer_is_taken() ->
     runner = _runner(workflow)
     runner.receive(RunActivity("i", 1, 1, 1, "quick", None, "x"))
     runner.receive(RunActivity("i", 1, 1, 2, "quick", None, "x"))
-    async with running(runner.run()):
+    async with asyncio.TaskGroup() as group, running(runner.run(group)):
         await asyncio.sleep(0.001)
         assert len(workflow.taken) == 1
         assert runner.works_for("i")
@@ -67,7 +67,7 @@ async def test_an_answer_is_told_until_it_is_taken_whatever_becomes_of_the_turn(
 ) -> None:
     workflow = Workflow(error, error)
     runner = _runner(workflow)
-    async with running(runner.run()):
+    async with asyncio.TaskGroup() as group, running(runner.run(group)):
         await asyncio.sleep(0)
         runner.receive(RunActivity("i", 1, 1, 1, "quick", None, "x"))
         await asyncio.sleep(10)

@@ -9,17 +9,16 @@ mind until its answer has come, and is placed anew if that node is gone.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import filterfalse
 
-from perdure.actors.errors import Refused, Retryable
 from perdure.actors.gate import Limits
 from perdure.actors.identity import ActorRef
-from perdure.placement.membership import ClusterView, Membership, NodeRecord, NodeState
+from perdure.placement.membership import ClusterView, NodeRecord, NodeState
 from perdure.placement.router import Router
-from perdure.placement.wire import NotUnderstood
 from perdure.runtime.workflow.activities import wire
+from perdure.runtime.workflow.activities.inquiry import TROUBLE, Inquiry
 from perdure.runtime.workflow.activities.ledger import ActivityLedger, Phase
 from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.activities.rooms import Room, Rooms
@@ -30,8 +29,6 @@ from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, Ru
 _TARGET = ActorRef(ACTIVITY, "")
 _AT_ONCE = 200
 """Instances that are asked for at a time."""
-_TROUBLE = (Retryable, Refused, NotUnderstood)
-"""Of one line or one node: it passes, or the node goes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +67,7 @@ class ActivityDispatch:
         self._has_code = parts.has_code
         self._look_again = parts.look_again
         self._config = config
+        self._inquiry = Inquiry(parts.router, config.ask_seconds, config.patience_seconds)
         self._held = ActivityLedger()
         self._dropped: dict[str, None] = {}
         """Instances of which something could not be taken on."""
@@ -121,13 +119,13 @@ class ActivityDispatch:
             return
         self._held.release(held)
         if held.node is not None:
-            in_thread = self._runner.is_in_thread(held.message.name)
-            self._rooms.ended(held.node, in_thread=in_thread)
+            self._rooms.ended(held.node, in_thread=self._runner.is_in_thread(held.message.name))
             self._spread_soon()
 
     # ---- where to
 
-    def _place(self, message: RunActivity) -> None:
+    def _place(self, message: RunActivity, until: float | None = None) -> None:
+        """Give it to a node that has its code; `until` then, one that had it may come back."""
         if message.app_id is None and self._has_code(message.name):
             self._run_here(message)
             return
@@ -135,13 +133,22 @@ class ActivityDispatch:
         name = f"activity:{message.name}"
         hosts = [node for node in others if name in node.identity.hosted_types]
         if message.app_id is None and not hosts:
-            self._run_here(message)  # It fails there: nobody has its code.
+            if until is None:
+                ending = any(name in n.identity.hosted_types for n in self._others(message))
+                until = self._patience() if ending or message.again else 0.0
+            if self._loop.time() < until:
+                self._held.hold_homeless(message, until)
+            else:
+                self._run_here(message)  # It fails there: nobody has its code.
         elif hosts or others:
             # Of another app that lacks the name any node can say so.
             chosen = max(hosts or others, key=lambda n: (self._rooms.of(n.membership), n.node_id))
             self._give(chosen, [message])
         else:
             self._held.hold(message, Phase.HOMELESS)
+
+    def _patience(self) -> float:
+        return self._loop.time() + self._config.patience_seconds
 
     def _run_here(self, message: RunActivity) -> None:
         if self._runner.receive(message):
@@ -171,7 +178,7 @@ class ActivityDispatch:
 
     async def _send(self, node: NodeRecord, messages: list[RunActivity]) -> None:
         """Tell a node until it has said that it has them, is gone, or is silent for too long."""
-        until = self._loop.time() + self._config.patience_seconds
+        until = self._patience()
         delay = 0.05
         while True:
             wanted = [m for m in messages if self._held.find(m, Phase.SENT, node.membership)]
@@ -181,7 +188,7 @@ class ActivityDispatch:
                 body = wire.encode_run(wanted)
                 answer = await self._router.ask(node, ACTIVITY, body, self._config.ask_seconds)
                 taken = wire.decode_answer(answer)
-            except _TROUBLE:
+            except TROUBLE:
                 if self._loop.time() < until:
                     await asyncio.sleep(delay)
                     delay = min(2 * delay, 2.0)
@@ -210,15 +217,14 @@ class ActivityDispatch:
         if self._group is None:
             return
         if self._runner.waited >= self._config.spread_seconds:
-            nodes = [n for n in self._router.view.up(self._config.app_id) if self._may_take(n)]
-            nodes.sort(key=lambda n: (-self._rooms.of(n.membership).total, n.node_id))
-            for node in nodes:
-                room, spare = self._rooms.of(node.membership), self._spare(node)
+            others = filterfalse(self._router.is_self, self._up())
+            for node in sorted(
+                others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)
+            ):
+                room, limits = self._rooms.of(node.membership), self._limits_of(node)
+                spare = self._held.spare(node.membership, limits.by_name)
                 self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
         self._spread_soon()
-
-    def _may_take(self, node: NodeRecord) -> bool:
-        return not self._router.is_self(node) and self._rooms.of(node.membership).total > 0
 
     def _fits(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
         """Not what another node has given: it would look for it here."""
@@ -229,31 +235,23 @@ class ActivityDispatch:
             and self._router.owned(message.instance_id) is not None
         )
 
-    def _spare(self, node: NodeRecord) -> dict[str, int]:
-        """How many more of each limited name a node had better get."""
-        spare = Counter(self._limits_of(node).by_name)
-        if spare:
-            names = self._held.names_with(node.membership)
-            spare.subtract(name for name in names if name in spare)
-        return spare
-
     def _limits_of(self, node: NodeRecord) -> Limits:
         """A node's share of what all nodes of the app may do together."""
-        return share_of(node, self._router.view.up(self._config.app_id), self._config.limits)
+        return share_of(node, self._up(), self._config.limits)
+
+    def _up(self) -> list[NodeRecord]:
+        return self._router.view.up(self._config.app_id)
 
     # ---- finding who is at it
 
     async def _seek(self) -> None:
         await asyncio.sleep(0)  # An instance asks for all of its activities one after the other.
         messages, self._to_seek = self._to_seek, []
-        found: dict[Key, Membership] = {}
         nodes = {node.membership: node for m in messages for node in self._others(m)}
         wanted: dict[str, list[Key]] = {}
         for message in messages:
             wanted.setdefault(message.instance_id, []).append(message.key_of_call)
-        async with asyncio.TaskGroup() as group:
-            for _, node in sorted(nodes.items()):
-                group.create_task(self._ask(node, wanted, found))
+        found = await self._inquiry.holders((nodes[node] for node in sorted(nodes)), wanted)
         for message in messages:
             held = self._held.find(message, Phase.SOUGHT, None)
             if held is None:
@@ -265,35 +263,14 @@ class ActivityDispatch:
                 self._held.release(held)
                 self._place(message)
 
-    async def _ask(
-        self, node: NodeRecord, wanted: dict[str, list[Key]], found: dict[Key, Membership]
-    ) -> None:
-        """Which of these is a node at? Until it says so, is gone, or is silent for too long."""
-        until = self._loop.time() + self._config.patience_seconds
-        delay = 0.05
-        while self._router.view.node(node.membership) is not None:
-            try:
-                found.update(dict.fromkeys(await self._known_to(node, wanted), node.membership))
-                return
-            except _TROUBLE:
-                if self._loop.time() > until:
-                    return
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 1.0)
-
-    async def _known_to(self, node: NodeRecord, wanted: dict[str, list[Key]]) -> set[Key]:
-        body = wire.encode_known(wanted)
-        answer = await self._router.ask(node, ACTIVITY, body, self._config.ask_seconds)
-        return wire.decode_keys(answer)
-
     async def _recheck(self, node: NodeRecord) -> None:
         """Whether a node still has what it has taken: its word may have been lost, or its work."""
         wanted = self._held.taken_by(node.membership)
         if not wanted:
             return
         try:
-            known = await self._known_to(node, wanted)
-        except _TROUBLE:
+            known = await self._inquiry.known_to(node, wanted)
+        except TROUBLE:
             return  # It is asked again.
         for key in [key for keys in wanted.values() for key in keys]:
             lost = self._held.get(key)
@@ -330,6 +307,7 @@ class ActivityDispatch:
                     self._pick_up()
                     if self._loop.time() >= next_check:
                         next_check = self._loop.time() + self._config.recheck_seconds
+                        self._told_room = None  # It may not have come through.
                         self._recheck_all()
                     await asyncio.sleep(self._config.room_seconds)
             finally:
@@ -345,19 +323,19 @@ class ActivityDispatch:
         for held in self._held.all():
             if self._router.owned(held.message.instance_id) is None:
                 self._held.release(held)  # The workflow has another owner, who asks for it.
-            elif held.phase is Phase.HOMELESS or (
-                held.node is not None and held.node not in present
-            ):
+            elif held.phase is Phase.HOMELESS:
                 self._held.release(held)
-                self._place(held.message)
+                self._place(held.message, held.until)
+            elif held.node is not None and held.node not in present:
+                self._held.release(held)
+                self._place(held.message, self._patience())
         self._share_limits()
         self._recheck_all(NodeState.DRAINING)
 
     def _share_limits(self) -> None:
-        for node in self._router.view.up(self._config.app_id):
-            if self._router.is_self(node):
-                self._own_limits = self._limits_of(node)
-                self._runner.limit(self._own_limits)
+        for own in filter(self._router.is_self, self._up()):
+            self._own_limits = self._limits_of(own)
+            self._runner.limit(self._own_limits)
         # What was given to this node and can never begin here now; whoever gave it asks for it.
         everything = Room(self._runner.waiting, self._runner.waiting)
         self._runner.take_waiting(everything, lambda m: not self._ever_runs(m))
@@ -370,26 +348,27 @@ class ActivityDispatch:
         return message.caller_app is None and self._router.owned(message.instance_id) is not None
 
     def _recheck_all(self, state: NodeState | None = None) -> None:
-        if self._group is None:
-            return
+        group = self._group
         for node in self._router.view.present():
-            if not self._router.is_self(node) and state in (None, node.state):
-                self._group.create_task(self._recheck(node))
+            if group and not self._router.is_self(node) and state in (None, node.state):
+                group.create_task(self._recheck(node))
 
     def _tell_room(self) -> None:
         room = self._runner.room
         if room == self._told_room:
             return
         self._told_room = room
-        for own in filter(self._router.is_self, self._router.view.up(self._config.app_id)):
+        for own in filter(self._router.is_self, self._up()):
             body = wire.encode_room(own.membership, room)
-            for node in self._router.view.up(self._config.app_id):
-                if node is not own:
-                    self._router.tell_node(node, _TARGET, body)
+            for node in filterfalse(self._router.is_self, self._up()):
+                self._router.tell_node(node, _TARGET, body)
 
     def _pick_up(self) -> None:
         """Have instances ask again for what was dropped of them, now that there is room."""
         self._runner.fill()
+        for held in self._held.waits_too_long(self._loop.time()):
+            self._held.release(held)
+            self._place(held.message, held.until)
         if self._dropped and not self._runner.is_full:
             for instance_id in list(self._dropped)[:_AT_ONCE]:
                 del self._dropped[instance_id]

@@ -5,8 +5,9 @@ Which they are, how far each has come, and with whom. Owned by the dispatcher.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -22,7 +23,7 @@ class Phase(Enum):
     TAKEN = auto()
     """Its node has said that it has it."""
     HOMELESS = auto()
-    """No node of its app lives."""
+    """No node of its app lives; or none that has its code, but one had it a moment ago."""
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Held:
     message: RunActivity
     phase: Phase
     node: Membership | None = None
+    until: float = math.inf
+    """How long it waits for a home."""
 
 
 class ActivityLedger:
@@ -43,8 +46,14 @@ class ActivityLedger:
         """How many activities of an instance stand here."""
 
     def hold(self, message: RunActivity, phase: Phase, node: Membership | None = None) -> None:
-        self._held[message.key_of_call] = Held(message, phase, node)
-        self._busy[message.instance_id] += 1
+        self._keep(Held(message, phase, node))
+
+    def hold_homeless(self, message: RunActivity, until: float) -> None:
+        self._keep(Held(message, Phase.HOMELESS, None, until))
+
+    def _keep(self, held: Held) -> None:
+        self._held[held.message.key_of_call] = held
+        self._busy[held.message.instance_id] += 1
 
     def release(self, held: Held) -> None:
         """It is in other hands, or has come to its end."""
@@ -66,9 +75,17 @@ class ActivityLedger:
     def all(self) -> list[Held]:
         return list(self._held.values())
 
-    def names_with(self, node: Membership) -> Iterable[str]:
-        """The names of what a node was given."""
-        return (held.message.name for held in self._held.values() if held.node == node)
+    def waits_too_long(self, now: float) -> list[Held]:
+        """What finds no home."""
+        return [held for held in self._held.values() if held.until <= now]
+
+    def spare(self, node: Membership, limits: Mapping[str, int]) -> dict[str, int]:
+        """How many more of each limited name a node had better get."""
+        spare = Counter(limits)
+        if spare:
+            given = (held.message.name for held in self._held.values() if held.node == node)
+            spare.subtract(name for name in given if name in spare)
+        return spare
 
     def taken_by(self, node: Membership) -> dict[str, list[Key]]:
         """What a node has said that it has, by instance."""

@@ -68,9 +68,9 @@ class ActivityQueue:
                 fit = islice((entry for entry in line if is_fit(entry[2])), most)
                 (threaded if kind.in_thread else found).extend(fit)
         threaded.sort(key=_number)
-        found += threaded[: room.in_threads]
+        found += threaded[: max(room.in_threads, 0)]
         found.sort(key=_number)
-        taken = found[: room.total]
+        taken = found[: max(room.total, 0)]
         gone = {number for number, _, _ in taken}
         if gone:
             for kind, line in self._lines.items():

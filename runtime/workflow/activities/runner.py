@@ -124,11 +124,10 @@ class ActivityRunner:
         self._loop = asyncio.get_running_loop()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], RunActivity] = {}
+        """Those that run, and those whose answer nobody has taken yet."""
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.is_draining = False
-        self.on_answered: Callable[[RunActivity], None] = lambda message: None
-        """Told when the answer of an activity that ran here is durable."""
         self.started = 0
 
     # ---- in
@@ -142,7 +141,8 @@ class ActivityRunner:
         if (known is not None and key in known) or key in self._recent:
             return True
         queue, group = self._queue, self._group
-        if self.is_draining or queue.size >= self._config.backlog_max:
+        unanswered = len(self._tasks) - self._gate.count
+        if self.is_draining or queue.size + unanswered >= self._config.backlog_max:
             return False
         if known is None:
             known = self._known[message.instance_id] = set()
@@ -188,7 +188,7 @@ class ActivityRunner:
 
     @property
     def running(self) -> int:
-        return len(self._tasks)
+        return self._gate.count
 
     @property
     def waiting(self) -> int:
@@ -235,15 +235,20 @@ class ActivityRunner:
 
     # ---- life
 
-    async def run(self) -> None:
-        """Run what is received, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            try:
-                self.fill()
-                await asyncio.get_running_loop().create_future()
-            finally:
-                self._group = None  # Before the group ends: what waits must not begin by its end.
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Run what is received, in `group`, until cancelled.
+
+        What runs then is cancelled too, and not waited for: an activity may take as long over that
+        as it likes, and this node has to go on. `group` belongs to whoever can wait.
+        """
+        self._group = group
+        try:
+            self.fill()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._group = None
+            for task in self._tasks:
+                task.cancel()
 
     def begin_drain(self) -> None:
         """Start nothing more; what waits is for others to run."""
@@ -286,18 +291,20 @@ class ActivityRunner:
         if kind.in_thread:
             self._threads.enter("")
         self.started += 1
-        task = group.create_task(self._execute(message))
+        task = group.create_task(self._execute(message, kind))
         self._tasks[task] = message
         self._quiet.clear()
-        task.add_done_callback(lambda ended: self._ended(ended, kind))
+        task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None], kind: Kind) -> None:
-        del self._tasks[task]
+    def _leave(self, kind: Kind) -> None:
         self._gate.leave(kind.name)
         if kind.in_thread:
             self._threads.leave("")
         if not self.is_draining:
             self.fill()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
         if not self._tasks:
             self._quiet.set()
 
@@ -310,8 +317,12 @@ class ActivityRunner:
 
     # ---- one activity
 
-    async def _execute(self, message: RunActivity) -> None:
-        event = await self._outcome(message)
+    async def _execute(self, message: RunActivity, kind: Kind) -> None:
+        try:
+            event = await self._outcome(message)
+        finally:
+            # Whether its answer can be delivered is no reason for others to wait.
+            self._leave(kind)
         completion = Completion(message.key, message.execution, event)
         delay = 0.02
         # It stays known until its answer is durable: a workflow that is loaded meanwhile and asks
@@ -329,7 +340,6 @@ class ActivityRunner:
         if len(self._recent) > _RECENT_MAX:
             self._recent.popitem(last=False)
         self._forget(message)
-        self.on_answered(message)
 
     async def _outcome(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
         """Run the function; whatever it does becomes one of the two."""
@@ -381,4 +391,4 @@ class ActivityRunner:
         return await result if inspect.isawaitable(result) else result
 
     def __repr__(self) -> str:
-        return f"<ActivityRunner running={len(self._tasks)} waiting={self._queue.size}>"
+        return f"<ActivityRunner running={self.running} waiting={self._queue.size}>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perdure.actors.gate import Limits
+from perdure.actors.gate import Limits, part_of
 from perdure.placement.membership import NodeRecord
 
 
@@ -30,12 +30,8 @@ def share_of(node: NodeRecord, up: Sequence[NodeRecord], limits: Limits) -> Limi
         if node.membership in able:
             # The names begin with different nodes: limits of one do not all fall to the same.
             place = (able.index(node.membership) + offset) % len(able)
-            by_name[name] = _part(limit, place, len(able))
+            by_name[name] = part_of(limit, place, len(able))
         elif able:
             by_name[name] = 0
         # Nobody has its code: it runs into its failure, for which there is no limit.
-    return Limits(None if total is None else _part(total, rank, len(ranked)), by_name)
-
-
-def _part(limit: int, rank: int, nodes: int) -> int:
-    return limit // nodes + (rank < limit % nodes)
+    return Limits(None if total is None else part_of(total, rank, len(ranked)), by_name)

@@ -6,6 +6,7 @@ An instance whose workflow the owner lacks waits for it; an activity runs where 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import perdure
@@ -20,12 +21,23 @@ class Code:
 
     def __init__(self) -> None:
         self.ran_on: list[str] = []
+        self.gate = asyncio.Event()
 
     def release(self, node: str, *, has_workflow: bool = True, has_activity: bool = True) -> Any:
         @perdure.activity
         async def pack(ctx: perdure.ActivityContext, order: int) -> str:
             self.ran_on.append(node)
             return f"packed {order}"
+
+        @perdure.activity
+        async def hold(ctx: perdure.ActivityContext, order: int) -> str:
+            self.ran_on.append(node)
+            await self.gate.wait()
+            return f"held {order}"
+
+        @perdure.workflow
+        async def held(ctx: perdure.WorkflowContext, order: int) -> Any:
+            return await ctx.call_activity("hold", input=order)
 
         @perdure.workflow
         async def ship(ctx: perdure.WorkflowContext, order: int) -> Any:
@@ -35,7 +47,9 @@ class Code:
         async def greet(ctx: perdure.WorkflowContext, name: str) -> str:
             return f"Hello {name}"
 
-        return [greet, *([ship] if has_workflow else []), *([pack] if has_activity else [])]
+        ours: list[Any] = [greet, held]
+        ours += [ship] if has_workflow else []
+        return ours + ([pack, hold] if has_activity else [])
 
     async def start_both(self, nodes: Nodes, **lacks: bool) -> None:
         await nodes.start(self.release(OLD, **lacks), OLD)
@@ -49,14 +63,14 @@ async def test_what_a_node_lacks_is_named_in_the_status_and_once_in_its_log(node
         await code.start_both(nodes, has_workflow=False, has_activity=False)
         for node in nodes.up.values():
             facts = {node.node_id: node.missing for node in (await node.cluster()).nodes}
-            assert facts == {OLD: ("pack", "ship"), NEW: ()}
-        assert nodes.up[OLD].status().missing == ("pack", "ship")
+            assert facts == {OLD: ("hold", "pack", "ship"), NEW: ()}
+        assert nodes.up[OLD].status().missing == ("hold", "pack", "ship")
         assert nodes.up[NEW].status().missing == ()
         await nodes.start(code.release("c-new"), "c-new")  # Which changes the view of the cluster.
         await nodes.balanced()
         await nodes.stop("c-new")
         [told] = log.of("code_missing")
-        assert told.__dict__["code"] == ["activity:pack", "workflow:ship"]
+        assert told.__dict__["code"] == ["activity:hold", "activity:pack", "workflow:ship"]
 
 
 async def test_an_instance_waits_on_a_node_without_its_code_until_that_comes(nodes: Nodes) -> None:
@@ -113,6 +127,36 @@ async def test_an_activity_waits_for_no_code_that_nobody_has(nodes: Nodes) -> No
     row = (await finished(old, id_)).row
     assert row.status is h.Status.FAILED
     assert "pack" in (row.failure.message if row.failure else "")
+
+
+async def test_an_activity_waits_for_its_only_node_to_come_back(nodes: Nodes) -> None:
+    code = Code()
+    await code.start_both(nodes, has_activity=False)
+    old = nodes.up[OLD]
+    ids = nodes.ids_of(old, 3)
+    for id_ in ids:
+        await old.service.start("held", "7", instance_id=id_)
+    await until(lambda: len(code.ran_on) == 3, "they run where their code is")
+    await nodes.kill(NEW)
+    await until(lambda: set(nodes.generations()) == {OLD}, "the dead one is taken over")
+    code.gate.set()
+    await nodes.start(code.release(NEW), NEW)
+    for id_ in ids:
+        assert await output(old, id_) == '"held 7"'
+    assert code.ran_on == [NEW] * 6
+
+
+async def test_an_activity_of_a_node_that_does_not_come_back_fails_in_the_end(nodes: Nodes) -> None:
+    code = Code()
+    await code.start_both(nodes, has_activity=False)
+    old = nodes.up[OLD]
+    id_ = nodes.id_of(old)
+    await old.service.start("held", "7", instance_id=id_)
+    await until(lambda: code.ran_on, "it runs where its code is")
+    await nodes.kill(NEW)
+    row = (await finished(old, id_)).row
+    assert row.status is h.Status.FAILED
+    assert "hold" in (row.failure.message if row.failure else "")
 
 
 async def test_a_node_with_more_code_can_come_and_go(nodes: Nodes) -> None:

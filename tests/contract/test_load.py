@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from perdure.actors.identity import ActorRef
 from perdure.actors.unit_of_work import Outgoing
-from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.history import ExecutionStarted, Status
+from perdure.runtime.workflow.messages import StartWorkflow, encode
 from tests.contract.given import Member, instance, message, ref
 
 
@@ -65,6 +66,14 @@ async def test_an_open_child_of_a_finished_instance_is_named(member: Member) -> 
     row = instance(3, "grandchild", parent_key=2, status=Status.TERMINATED, next_seq=2)
     await member.written(member.update(row, (1, 1)))
     assert (await member.loaded("root")).open_child is None
+
+
+async def test_a_child_whose_start_is_on_its_way_is_open_too(member: Member) -> None:
+    row = instance(1, "root", status=Status.COMPLETED)
+    start = StartWorkflow(ExecutionStarted("child"), "r", tell_parent=True)
+    sent = Outgoing(ref("root:0001"), "start:1:1:1", encode(start), None)
+    await member.written(member.create(row, outbox=[sent]))
+    assert (await member.loaded("root")).open_child == "root:0001"
 
 
 async def test_a_circle_of_parents_does_not_hang_the_load(member: Member) -> None:

@@ -33,10 +33,19 @@ async def quick() -> str:
     return "done"
 
 
-def _runner(workflow: Workflow) -> ActivityRunner:
-    registry = Registry.of([quick, _unused])
+@perdure.activity
+async def stubborn() -> str:
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(60)
+    return "done"
+
+
+def _runner(workflow: Workflow, config: ActivityConfig | None = None) -> ActivityRunner:
+    registry = Registry.of([quick, stubborn, _unused])
     parts = RunnerParts(registry, FakeEnv(), workflow.deliver, None, lambda: True)
-    return ActivityRunner(parts, ActivityConfig())
+    return ActivityRunner(parts, config or ActivityConfig())
 
 
 @perdure.workflow(name="unused")
@@ -74,3 +83,35 @@ async def test_an_answer_is_told_until_it_is_taken_whatever_becomes_of_the_turn(
         (answer,) = workflow.taken
         assert isinstance(answer, Completion)
         assert runner.started == 1
+
+
+@virtually
+async def test_answers_that_nobody_takes_keep_no_other_activity_from_running() -> None:
+    busy = [MailboxFull("busy")] * 1_000_000
+    workflow = Workflow(*busy)
+    runner = _runner(workflow, ActivityConfig(concurrency=2, backlog_max=5))
+    async with asyncio.TaskGroup() as group, running(runner.run(group)):
+        await asyncio.sleep(0)
+        for number in range(5):
+            assert runner.receive(RunActivity("i", 1, 1, number, "quick", None, "x"))
+        await asyncio.sleep(3600)
+        assert (runner.started, runner.running) == (5, 0)
+        # They are not kept without end either: what is not taken on is asked for later.
+        assert not runner.receive(RunActivity("i", 1, 1, 5, "quick", None, "x"))
+        workflow.errors.clear()
+        await asyncio.sleep(10)
+        assert len(workflow.taken) == 5
+        assert runner.receive(RunActivity("i", 1, 1, 5, "quick", None, "x"))
+
+
+@virtually
+async def test_the_end_does_not_wait_for_an_activity_that_puts_off_its_cancellation() -> None:
+    runner = _runner(Workflow())
+    async with asyncio.TaskGroup() as group:
+        async with running(runner.run(group)):
+            await asyncio.sleep(0)
+            runner.receive(RunActivity("i", 1, 1, 1, "stubborn", None, "x"))
+            await asyncio.sleep(0)
+            assert runner.running == 1
+        assert runner.running == 1
+    assert runner.running == 0

@@ -364,3 +364,21 @@ async def test_many_steps_in_many_tasks_replay_alike(world: World) -> None:
     assert await instance.result() == sum(n * step for n in range(12) for step in range(3))
     asked = [event.task_id for event in await instance.of(h.TaskScheduled)]
     assert asked == sorted(asked)
+
+
+async def test_a_callback_that_asks_a_cancelled_task_for_its_result_harms_nobody(
+    world: World,
+) -> None:
+    @perdure.workflow
+    async def careless(ctx: WorkflowContext) -> str:
+        task = asyncio.create_task(asyncio.sleep(3600))
+        task.add_done_callback(lambda done: done.result())  # Which raises `CancelledError`.
+        await ctx.wait_for_external_event("go")
+        task.cancel()
+        await asyncio.sleep(0)
+        return "done"
+
+    await world.serve(careless)
+    instance = await world.start("careless")
+    await instance.raise_event("go")
+    assert await instance.result() == "done"

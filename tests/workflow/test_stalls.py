@@ -11,8 +11,12 @@ import pytest
 
 import perdure
 from perdure import WorkflowContext
+from perdure.actors.identity import ActorRef
+from perdure.actors.messages import Delivery, Quarantine
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import live_instance
 from perdure.runtime.workflow.errors import InstanceStalled
+from perdure.runtime.workflow.messages import WORKFLOW
 from tests.support.world import Gate, Handle, World
 
 
@@ -309,3 +313,25 @@ async def test_a_workflow_that_is_not_served_any_more_stalls(live: World) -> Non
     await instance.until(h.Status.RUNNING)
     await instance.raise_event("go", 1)
     assert await instance.result() == 1
+
+
+async def test_an_instance_that_is_set_aside_needs_no_replay_for_that(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the replay that fails again and again, by a bug of ours."""
+
+    def broken(*_: object) -> None:
+        raise AssertionError("a bug of ours")
+
+    await live.serve(before, echo)
+    instance = await live.start("order", instance_id="o")
+    await instance.when(lambda row: row.custom_status == "waiting")
+    await live.restart()
+    monkeypatch.setattr(live_instance, "restore", broken)
+    host = live.node.engine.tenure.host
+    host.deliver(ActorRef(WORKFLOW, "o"), Delivery(Quarantine("its turn failed 6 times")))
+    assert await _stalled(instance) == "its turn failed 6 times"
+    monkeypatch.undo()
+    await instance.resume()
+    await instance.raise_event("go", "on")
+    assert await instance.result() == "on"

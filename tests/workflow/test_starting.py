@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -11,7 +12,8 @@ import perdure
 from perdure import WorkflowContext
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import ChildNotFinished, InstanceExists, InstanceNotUnique
-from tests.support.world import World
+from perdure.runtime.workflow.messages import StartWorkflow
+from tests.support.world import Gate, World
 
 
 @perdure.workflow
@@ -200,3 +202,36 @@ async def test_a_version_that_is_not_there_fails_the_start_of_that_instance(worl
     await world.serve(echo)
     failure = await (await world.start("echo", 1, version="v9")).failure()
     assert failure.error_type == "OrchestratorNotRegisteredError"
+
+
+async def test_a_run_under_an_id_in_use_gives_its_own_result_and_not_the_one_before(
+    live: World,
+) -> None:
+    gate = Gate()
+
+    @perdure.activity
+    async def held(number: int) -> int:
+        await gate.wait()
+        return number
+
+    @perdure.workflow
+    async def once(ctx: WorkflowContext, number: int) -> Any:
+        return await ctx.call_activity("held", input=number)
+
+    await live.serve(held, once)
+    router = live.node.engine.router
+    call = router.call
+
+    async def late(target: Any, message: Any, **about: Any) -> Any:
+        if isinstance(message, StartWorkflow) and message.event.input == "2":
+            await first  # As a start that has to look for the owner, or waits in a full mailbox.
+        return await call(target, message, **about)
+
+    with mock.patch.object(router, "call", late):
+        first = asyncio.ensure_future(live.service.run("once", "1", instance_id="o"))
+        await gate.entered.wait()
+        second = asyncio.ensure_future(live.service.run("once", "2", instance_id="o"))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        views = [await first, await second]
+    assert [(view.row.output, view.input) for view in views] == [("1", "1"), ("2", "2")]

@@ -98,6 +98,24 @@ async def test_an_actor_whose_turns_keep_failing_is_told_to_stop_and_disturbs_no
 
 
 @virtually
+async def test_what_sets_an_actor_aside_comes_before_the_row_that_made_its_turns_fail(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    def behave(actor: object, delivery: Delivery, decision: object, change: object) -> None:
+        if isinstance(delivery.body, Quarantine):
+            aside.append(delivery.body.reason)
+        if delivery.body == "poison" and not aside:
+            raise ZeroDivisionError("of ours")
+
+    aside: list[str] = []
+    store.inboxes[ref("a")] = [InboxRow("m1", b"poison")]
+    async with hosting(store, env, ToyType(behave), turn_attempts_max=2) as hosted:
+        hosted.tell("a", "poison", "m1")
+        await asyncio.sleep(60)
+        assert aside == ["its turn failed 3 times, at last with ZeroDivisionError: of ours"]
+
+
+@virtually
 async def test_a_failed_load_is_tried_again(store: ScriptedStore, env: FakeEnv) -> None:
     async with hosting(store, env) as hosted:
         store.load_errors += [StoreUnavailable("away"), CommitUnknown("odd")]

@@ -260,12 +260,12 @@ class ActorHost:
         # Of a durable message that was tried before, the row says whether it is still to be taken.
         tried = {d.message_id: d.attempts for d in volatile if d.message_id and d.attempts}
         # Before all else: what it is about may well be the first of the rows.
-        volatile.sort(key=lambda delivery: not isinstance(delivery.body, Quarantine))
-        while volatile and isinstance(volatile[0].body, Quarantine):
-            activation.mailbox.post(volatile.pop(0), bounded=False)
+        for delivery in volatile:
+            if isinstance(delivery.body, Quarantine):
+                activation.mailbox.post(delivery, bounded=False)
         self._post_rows(activation, found.inbox, tried)
         for delivery in volatile:
-            if delivery.message_id not in tried:
+            if delivery.message_id not in tried and not isinstance(delivery.body, Quarantine):
                 activation.mailbox.post(delivery, bounded=False)
         self._actors.rest(activation)
         if len(activation.mailbox):

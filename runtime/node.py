@@ -161,7 +161,10 @@ class Node:
         undo.push_async_callback(self._stop_engine)
         self._running.add_done_callback(self._engine_ended)
         await engine.started.wait()
-        current_turn = lambda: engine.tenure.host.turns.current  # noqa: E731
+
+        def current_turn() -> str:
+            return engine.tenure.host.turns.current
+
         watchdog = Watchdog(current_turn, env.log, WatchdogConfig())
         await undo.enter_async_context(watchdog)
         if server is not None:

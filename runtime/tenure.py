@@ -23,7 +23,7 @@ from perdure.actors.ports import Env, Store
 from perdure.actors.recovery import Recovery, RecoveryConfig, RecoveryParts
 from perdure.actors.reminders import Reminders, RemindersConfig
 from perdure.placement.agent import Agent, AgentConfig, AgentParts
-from perdure.placement.membership import ClusterView, Membership
+from perdure.placement.membership import ClusterView, Membership, NodeRecord
 from perdure.placement.ports import IsAlive, Joined, MembershipStore, Peers
 from perdure.placement.router import Router
 from perdure.runtime.workflow.activities.dispatch import (
@@ -167,17 +167,16 @@ class Tenure:
     def _viewed(self, view: ClusterView) -> None:
         self.dispatch.on_view(view)
         self._parts.watchers.look_all()
-        self._tell_missing(view)
         up = [node.membership for node in view.up(self._config.app_id)]
         own = Membership(self.fence.node_id, self.fence.generation)
+        self._tell_missing(view, view.node(own))
         if own in up:
             limits = self._config.turn_limits.share(up.index(own), len(up), at_least=1)
             self._gate.set(limits.within(self._config.turns_max))
             self.host.turns.regate()
 
-    def _tell_missing(self, view: ClusterView) -> None:
+    def _tell_missing(self, view: ClusterView, own: NodeRecord | None) -> None:
         """Say which code is on other nodes only: once, for each change of the cluster is a view."""
-        own = view.node(Membership(self.fence.node_id, self.fence.generation))
         missing = [] if own is None else view.missing_on(own)
         new = [hosted for hosted in missing if hosted not in self._told_missing]
         if new:
@@ -222,7 +221,6 @@ class Tenure:
         Activities run in the group `activities`, which outlives this: they are cancelled at the
         end, and not waited for.
         """
-        error: Retryable | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 work = self._work(activities)
@@ -238,12 +236,9 @@ class Tenure:
         except BaseExceptionGroup as group_error:
             # Not `except*`: what is raised in it comes out wrapped in a group again.
             ours = group_error.subgroup(PerdureError)
-            found = group_error if ours is None else first_of(ours)
-            if isinstance(found, NodeFenced):
-                error = found
-            raise found from None
+            raise (group_error if ours is None else first_of(ours)) from None
         finally:
-            self._close(error)
+            self._close(None)  # Of a fence, `_guarded` has told those who waited.
 
     async def hand_over(self) -> None:
         """Give everything to other nodes, if there are any: what runs here is all that stays."""

@@ -19,7 +19,7 @@ from perdure.placement.membership import ClusterView, NodeRecord, NodeState
 from perdure.placement.router import Router
 from perdure.runtime.workflow.activities import wire
 from perdure.runtime.workflow.activities.inquiry import TROUBLE, Inquiry
-from perdure.runtime.workflow.activities.ledger import ActivityLedger, Phase
+from perdure.runtime.workflow.activities.ledger import ActivityLedger, Held, Phase
 from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.activities.rooms import Room, Rooms
 from perdure.runtime.workflow.activities.runner import ActivityRunner
@@ -137,7 +137,7 @@ class ActivityDispatch:
                 ending = any(name in n.identity.hosted_types for n in self._others(message))
                 until = self._patience() if ending or message.again else 0.0
             if self._loop.time() < until:
-                self._held.hold_homeless(message, until)
+                self._held.hold(message, Phase.HOMELESS, until=until)
             else:
                 self._run_here(message)  # It fails there: nobody has its code.
         elif hosts or others:
@@ -202,8 +202,12 @@ class ActivityDispatch:
                     held.phase = Phase.TAKEN
                 else:
                     self._rooms.refused(node.membership)
-                    self._held.release(held)
-                    self._dropped[message.instance_id] = None
+                    self._drop(held)
+
+    def _drop(self, held: Held) -> None:
+        """Have its workflow ask for it once more, when there is room."""
+        self._held.release(held)
+        self._dropped[held.message.instance_id] = None
 
     # ---- spreading what waits
 
@@ -221,8 +225,10 @@ class ActivityDispatch:
             for node in sorted(
                 others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)
             ):
-                room, limits = self._rooms.of(node.membership), self._limits_of(node)
-                spare = self._held.spare(node.membership, limits.by_name)
+                room = self._rooms.of(node.membership)
+                if room.total <= 0:
+                    break  # Nor has any of those that follow.
+                spare = self._held.spare(node.membership, self._limits_of(node).by_name)
                 self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
         self._spread_soon()
 
@@ -275,8 +281,7 @@ class ActivityDispatch:
         for key in [key for keys in wanted.values() for key in keys]:
             lost = self._held.get(key)
             if key not in known and lost is not None and lost.node == node.membership:
-                self._held.release(lost)
-                self._dropped[lost.message.instance_id] = None
+                self._drop(lost)
 
     # ---- from other nodes
 
@@ -348,10 +353,11 @@ class ActivityDispatch:
         return message.caller_app is None and self._router.owned(message.instance_id) is not None
 
     def _recheck_all(self, state: NodeState | None = None) -> None:
-        group = self._group
+        if self._group is None:
+            return
         for node in self._router.view.present():
-            if group and not self._router.is_self(node) and state in (None, node.state):
-                group.create_task(self._recheck(node))
+            if not self._router.is_self(node) and state in (None, node.state):
+                self._group.create_task(self._recheck(node))
 
     def _tell_room(self) -> None:
         room = self._runner.room

@@ -32,8 +32,8 @@ class Held:
 
     message: RunActivity
     phase: Phase
-    node: Membership | None = None
-    until: float = math.inf
+    node: Membership | None
+    until: float
     """How long it waits for a home."""
 
 
@@ -45,15 +45,16 @@ class ActivityLedger:
         self._busy: Counter[str] = Counter()
         """How many activities of an instance stand here."""
 
-    def hold(self, message: RunActivity, phase: Phase, node: Membership | None = None) -> None:
-        self._keep(Held(message, phase, node))
-
-    def hold_homeless(self, message: RunActivity, until: float) -> None:
-        self._keep(Held(message, Phase.HOMELESS, None, until))
-
-    def _keep(self, held: Held) -> None:
-        self._held[held.message.key_of_call] = held
-        self._busy[held.message.instance_id] += 1
+    def hold(
+        self,
+        message: RunActivity,
+        phase: Phase,
+        node: Membership | None = None,
+        *,
+        until: float = math.inf,
+    ) -> None:
+        self._held[message.key_of_call] = Held(message, phase, node, until)
+        self._busy[message.instance_id] += 1
 
     def release(self, held: Held) -> None:
         """It is in other hands, or has come to its end."""

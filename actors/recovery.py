@@ -68,6 +68,10 @@ class Recovery:
 
     def gained(self) -> None:
         """This node owns slots that it did not own before: look at them now."""
+        self.look_at_stalled()
+
+    def look_at_stalled(self) -> None:
+        """Code has come that may bring them to go on: look at them now."""
         self._looked_at_stalled = False
         self._wanted.set()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState
     from perdure.runtime.remote.status import WorkflowStatus
     from perdure.runtime.sync_client import SyncWorkflowClient
-    from perdure.runtime.workflow.activities.runner import ActivityContext
+    from perdure.runtime.workflow.activities.context import ActivityContext
     from perdure.runtime.workflow.context import ReplayFilter, WorkflowContext
     from perdure.runtime.workflow.failure import FailureDetails, NonRetryableError, TaskFailedError
     from perdure.runtime.workflow.payload import PayloadError

@@ -112,6 +112,9 @@ class ClusterView:
     def missing_on(self, node: NodeRecord) -> list[str]:
         """What other nodes of a node's app host and it does not, in order, as `kind:name`."""
         there = {
-            hosted for other in self.present(node.app_id) for hosted in other.identity.hosted_types
+            hosted
+            for other in self.present(node.app_id)
+            for hosted in other.identity.hosted_types
+            if ":" in hosted
         }
         return sorted(there.difference(node.identity.hosted_types))

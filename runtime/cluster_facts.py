@@ -11,16 +11,17 @@ from perdure.placement.membership import ClusterView, NodeRecord
 from perdure.placement.wire import NotUnderstood
 from perdure.runtime.api.ports import NodeFacts
 from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.workers.work import WORKERS
 
 STATUS, DRAIN = b"status", b"drain"
 """What nodes ask of each other; told without a body, they look at the rows."""
 
 
-def hosted_by(registry: Registry) -> tuple[str, ...]:
+def hosted_by(registry: Registry, *, serves_workers: bool = False) -> tuple[str, ...]:
     """What a node's code offers, as it stands in `nodes.hosted_types`."""
     workflows = {f"workflow:{definition.name}" for definition in registry.workflows()}
     activities = {f"activity:{definition.name}" for definition in registry.activities()}
-    return (*sorted(workflows), *sorted(activities))
+    return (*sorted(workflows), *sorted(activities), *([WORKERS] if serves_workers else []))
 
 
 def missing_on(node: NodeRecord, view: ClusterView) -> tuple[str, ...]:

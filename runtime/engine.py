@@ -23,6 +23,7 @@ from perdure.runtime.workflow.peer_codec import WorkflowMessages
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
 from perdure.runtime.workflow.watchers import Watchers
+from perdure.runtime.workflow.workers.pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Engine:
         self._app_id = app_id = config.tenure.app_id
         self.router = Router(parts, RouterConfig(app_id=app_id, call_seconds=config.call_seconds))
         self.watchers = Watchers()
+        self.pool = WorkerPool(seams.env)
         self.keys = Keys(seams.store, config.keys_block)
         self.service = WorkflowService(self.router, seams.store, self.watchers, seams.env)
         self._tenure_parts = TenureParts(
@@ -74,6 +76,7 @@ class Engine:
             self.router,
             self.keys,
             self.watchers,
+            self.pool,
         )
         self._identity: NodeIdentity | None = None
         self._tenure: Tenure | None = None

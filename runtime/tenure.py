@@ -26,11 +26,9 @@ from perdure.placement.agent import Agent, AgentConfig, AgentParts
 from perdure.placement.membership import ClusterView, Membership, NodeRecord
 from perdure.placement.ports import IsAlive, Joined, MembershipStore, Peers
 from perdure.placement.router import Router
-from perdure.runtime.workflow.activities.dispatch import (
-    ActivityDispatch,
-    DispatchConfig,
-    DispatchParts,
-)
+from perdure.runtime.workflow.activities.at_workers import AtWorkers
+from perdure.runtime.workflow.activities.dispatch import ActivityDispatch
+from perdure.runtime.workflow.activities.dispatching import DispatchConfig, DispatchParts
 from perdure.runtime.workflow.activities.runner import ActivityConfig, ActivityRunner, RunnerParts
 from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
@@ -38,6 +36,13 @@ from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.surroundings import Surroundings, WorkflowConfig
 from perdure.runtime.workflow.watchers import Watchers
+from perdure.runtime.workflow.workers.dispatch import (
+    TurnDispatch,
+    TurnDispatchConfig,
+    TurnDispatchParts,
+)
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.work import TURN, WORKERS
 from perdure.runtime.workflow.workflow_actor import WorkflowActorType
 
 
@@ -57,6 +62,8 @@ class TenureConfig:
     """Turns under way at a time on all nodes of the app together."""
     turns_max: int | None = None
     """The same on this node."""
+    serves_workers: bool = False
+    """Whether workers can connect to this node."""
     host: HostConfig = field(default_factory=HostConfig)
     committer: CommitterConfig = field(default_factory=CommitterConfig)
     reminders: RemindersConfig = field(default_factory=RemindersConfig)
@@ -83,6 +90,7 @@ class TenureParts:
     router: Router
     keys: Keys
     watchers: Watchers
+    pool: WorkerPool
 
 
 class Tenure:
@@ -93,27 +101,21 @@ class Tenure:
         self._config = config
         self.fence = fence = joined.fence
         self._told_missing: set[str] = set()
+        self._workers_seen = 0
         store, env, router = parts.store, parts.env, parts.router
         self.committer = Committer(store, fence, env, config.committer)
         self._loader = Loader(store)
         self._reminders = Reminders(store, fence, env, router.tell, config.reminders)
         self._gate = Gate(config.turn_limits.within(config.turns_max))
+        self._served = config.serves_workers
         host_parts = HostParts(env, self.committer, self._loader, self._reminders, self._gate)
         self.host = ActorHost(host_parts, router.owned, config.host)
-        surroundings = Surroundings(
-            parts.registry,
-            env,
-            parts.keys,
-            config.workflows,
-            env.log,
-            self._workflow_elsewhere,
-            config.app_id,
-        )
-        self.host.register(WORKFLOW, WorkflowActorType(surroundings))
+        self.host.register(WORKFLOW, WorkflowActorType(self._surroundings()))
         self.host.connect(router, parts.watchers.announce)
-        self.activities = ActivityRunner(
-            RunnerParts(parts.registry, env, self._deliver, parts.executor, self._may_work),
-            config.activities,
+        self.activities = self._runner()
+        self.turns = TurnDispatch(
+            TurnDispatchParts(router, parts.pool, env),
+            TurnDispatchConfig(app_id=config.app_id),
         )
         self.dispatch = ActivityDispatch(
             DispatchParts(router, self.activities, self._has_activity, self._look_again),
@@ -127,7 +129,7 @@ class Tenure:
         self._recovery = Recovery(
             RecoveryParts(store, fence, self.host, env),
             config.recovery,
-            self.dispatch.works_for,
+            self._is_at_hand,
         )
         self.agent = Agent(
             AgentParts(
@@ -149,12 +151,41 @@ class Tenure:
         )
         self._open(joined)
 
+    def _surroundings(self) -> Surroundings:
+        parts, config = self._parts, self._config
+        return Surroundings(
+            parts.registry,
+            parts.env,
+            parts.keys,
+            config.workflows,
+            parts.env.log,
+            self._workflow_elsewhere,
+            config.app_id,
+            lambda: self._served,
+        )
+
+    def _runner(self) -> ActivityRunner:
+        parts = self._parts
+        at_workers = AtWorkers(parts.pool, lambda: self._served, self._returned)
+        return ActivityRunner(
+            RunnerParts(
+                parts.registry,
+                parts.env,
+                self._deliver,
+                parts.executor,
+                self._may_work,
+                at_workers,
+            ),
+            self._config.activities,
+        )
+
     def _open(self, joined: Joined) -> None:
         router = self._parts.router
         self.agent.on_gained = self._gained
         self.agent.on_view = self._viewed
         router.serve(ACTIVITY, self.dispatch)
-        router.on_foreign_call = self.dispatch.answered
+        router.serve(TURN, self.turns)
+        router.on_foreign_call = self._answered
         router.open(self.host, self.fence)
         self.agent.adopt(joined.view)
 
@@ -164,8 +195,29 @@ class Tenure:
         self._reminders.gained()
         self._recovery.gained()
 
+    def _answered(self, message: object) -> None:
+        self.dispatch.answered(message)
+        self.turns.answered(message)
+
+    def _returned(self, message: RunActivity) -> None:
+        self.dispatch.returned(message)
+
+    def _is_at_hand(self, ref: ActorRef) -> bool:
+        return self.turns.works_for(ref) or self.dispatch.works_for(ref)
+
+    def _workers_changed(self) -> None:
+        self.activities.fill()
+        streams = len(self._parts.pool.streams)
+        if streams > self._workers_seen:
+            self._recovery.look_at_stalled()
+        self._workers_seen = streams
+
     def _viewed(self, view: ClusterView) -> None:
+        self._served = self._config.serves_workers or any(
+            WORKERS in node.identity.hosted_types for node in view.present(self._config.app_id)
+        )
         self.dispatch.on_view(view)
+        self.turns.on_view(view)
         self._parts.watchers.look_all()
         up = [node.membership for node in view.up(self._config.app_id)]
         own = Membership(self.fence.node_id, self.fence.generation)
@@ -221,6 +273,7 @@ class Tenure:
         Activities run in the group `activities`, which outlives this: they are cancelled at the
         end, and not waited for.
         """
+        self._parts.pool.listen(self._workers_changed)
         try:
             async with asyncio.TaskGroup() as group:
                 work = self._work(activities)
@@ -238,6 +291,7 @@ class Tenure:
             ours = group_error.subgroup(PerdureError)
             raise (group_error if ours is None else first_of(ours)) from None
         finally:
+            self._parts.pool.unlisten(self._workers_changed)
             self._close(None)  # Of a fence, `_guarded` has told those who waited.
 
     async def hand_over(self) -> None:
@@ -254,6 +308,7 @@ class Tenure:
             self._parts.keys.run(),
             self.activities.run(activities),
             self.dispatch.run(),
+            self.turns.run(),
             self.agent.run(),
         ]
 

@@ -117,6 +117,7 @@ EventType = Literal[
     "ChildWorkflowInstanceCreated",
     "ChildWorkflowInstanceCompleted",
     "ChildWorkflowInstanceFailed",
+    "EventSent",
     "DetachedWorkflowInstanceCreated",
     "EventRaised",
 ]

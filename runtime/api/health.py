@@ -11,7 +11,7 @@ from perdure.runtime.api import parameters as p
 from perdure.runtime.api.call import Call, answer, answer_nothing
 from perdure.runtime.api.errors import HttpRefused, Refusal
 from perdure.runtime.api.parsing import BAD_REQUEST
-from perdure.runtime.api.ports import ApiNode, NodeStatus
+from perdure.runtime.api.ports import ApiConfig, ApiNode, NodeStatus
 from perdure.runtime.workflow.errors import InvalidRequest
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW
 
@@ -49,7 +49,7 @@ class NodeHandlers:
         return answer_nothing(204)
 
     async def get_metadata(self, call: Call) -> web.Response:
-        return answer(200, self._metadata(self._node.status()))
+        return answer(200, metadata(self._node.status(), self._config, self._entries))
 
     async def set_metadata(self, call: Call) -> web.Response:
         key, text = call.read(p.METADATA_KEY), await call.text()
@@ -70,39 +70,43 @@ class NodeHandlers:
         self._node.request_shutdown(force=call.read(p.FORCE_SHUTDOWN))
         return answer_nothing(204)
 
-    def _metadata(self, status: NodeStatus) -> answers.Metadata:
-        version = f"{DAPR_VERSION}-perdure-{self._config.version}"
-        active = _active(status.activations, self._config.app_id)
-        ready = not any(part != APP for part in status.unready)
-        return answers.Metadata(
-            id=self._config.app_id,
-            runtime_version=version,
-            actors=active,
-            extended={**self._entries, "daprRuntimeVersion": version},
-            actor_runtime=answers.ActorRuntime(
-                runtime_status="RUNNING" if ready else "INITIALIZING",
-                active_actors=active,
-                host_ready=ready,
-                placement="placement: connected" if ready else "placement: disconnected",
-            ),
-            workflows=answers.WorkflowRuntime(connected_workers=int(status.hosts_app)),
-            perdure=answers.Facts(
-                version=self._config.version,
-                node_id=status.node_id,
-                store=status.store,
-                durability=status.durability,
-                sqlite_version=status.sqlite_version,
-                degraded=status.degraded,
-                stopping=status.stopping,
-                cluster_id=status.cluster_id,
-                generation=status.generation,
-                nodes=status.nodes,
-                slots=status.slots,
-                peers=status.peers,
-                placement_version=status.placement_version,
-                missing=list(status.missing),
-            ),
-        )
+
+def metadata(
+    status: NodeStatus, config: ApiConfig, entries: Mapping[str, str] | None = None
+) -> answers.Metadata:
+    """What a node tells about itself, with the `entries` of its clients."""
+    version = f"{DAPR_VERSION}-perdure-{config.version}"
+    active = _active(status.activations, config.app_id)
+    ready = not any(part != APP for part in status.unready)
+    return answers.Metadata(
+        id=config.app_id,
+        runtime_version=version,
+        actors=active,
+        extended={**(entries or {}), "daprRuntimeVersion": version},
+        actor_runtime=answers.ActorRuntime(
+            runtime_status="RUNNING" if ready else "INITIALIZING",
+            active_actors=active,
+            host_ready=ready,
+            placement="placement: connected" if ready else "placement: disconnected",
+        ),
+        workflows=answers.WorkflowRuntime(connected_workers=int(status.hosts_app)),
+        perdure=answers.Facts(
+            version=config.version,
+            node_id=status.node_id,
+            store=status.store,
+            durability=status.durability,
+            sqlite_version=status.sqlite_version,
+            degraded=status.degraded,
+            stopping=status.stopping,
+            cluster_id=status.cluster_id,
+            generation=status.generation,
+            nodes=status.nodes,
+            slots=status.slots,
+            peers=status.peers,
+            placement_version=status.placement_version,
+            missing=list(status.missing),
+        ),
+    )
 
 
 def _active(activations: Mapping[str, int], app_id: str) -> list[answers.ActiveActors]:

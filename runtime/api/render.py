@@ -226,6 +226,14 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 source=event.source or None,
                 app_id=event.app_id,
             )
+        case h.EventSent():
+            return entry(
+                event_id=event.task_id,
+                type="EventSent",
+                instance_id=event.instance_id,
+                name=event.name,
+                input=event.data,
+            )
         case h.ExecutionCompleted(status, output, failure):
             return entry(
                 event_id=-1,

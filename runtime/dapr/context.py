@@ -15,7 +15,7 @@ from uuid import UUID
 
 from perdure.runtime.dapr.naming import name_for
 from perdure.runtime.dapr.wire import Wire, raw, to_json
-from perdure.runtime.workflow.activities.runner import ActivityContext
+from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.retry import RetryPolicy
 from perdure.runtime.workflow.task import Task

@@ -17,7 +17,7 @@ import msgspec
 
 from perdure.runtime.dapr.context import DaprWorkflowContext, WorkflowActivityContext
 from perdure.runtime.dapr.wire import Wire, as_model, is_model, raw
-from perdure.runtime.workflow.activities.runner import ActivityContext
+from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.definition import (
     ActivityDefinition,

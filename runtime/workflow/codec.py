@@ -1,7 +1,8 @@
 """Events to stored bytes and back; the only module that knows the form. A value module.
 
 A history blob is: 1 byte format version, 4 bytes CRC-32 of the rest (big endian), then msgpack
-`[at_us, [event, …], [event, …], code, [patch, …]]` where an event is `[code, field, …]`. Event
+`[at_us, [event, …], [event, …], code, [patch, …]]`, of a run whose code is elsewhere also
+`[covers, began_us, version]`, where an event is `[code, field, …]`. Event
 codes and field positions are fixed for ever; new fields are appended with a default.
 """
 
@@ -31,6 +32,7 @@ _CODES: dict[int, type[h.Value]] = {
     11: h.ChildWorkflowInstanceFailed,
     12: h.TimerCreated,
     13: h.TimerFired,
+    16: h.EventSent,
     17: h.EventRaised,
     21: h.ExecutionSuspended,
     22: h.ExecutionResumed,
@@ -71,16 +73,25 @@ def decode_event(fields: Sequence[Any]) -> Any:
             case h.ExecutionCompleted(status, output, failure):
                 found = None if failure is None else _failure(failure)
                 return h.ExecutionCompleted(h.Status(status), output, found)
-            case h.ExecutionStarted() if event.parent is not None or event.seen_requests:
+            case h.ExecutionStarted() if len(fields) > 4:
                 parent: Any = event.parent
+                trace: Any = event.trace
                 return msgspec.structs.replace(
                     event,
                     parent=None if parent is None else h.Parent(*parent),
                     seen_requests=tuple(event.seen_requests),
+                    tags=_pairs(event.tags),
+                    trace=None if trace is None else h.Trace(*trace),
                 )
+            case h.DetachedWorkflowInstanceCreated() if event.tags:
+                return msgspec.structs.replace(event, tags=_pairs(event.tags))
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CorruptHistory(f"unknown event {fields!r}: {error}") from error
     return event
+
+
+def _pairs(found: Any) -> tuple[tuple[str, str], ...]:
+    return tuple([(name, value) for name, value in found])
 
 
 def _failure(fields: Any) -> h.Failure:
@@ -110,15 +121,16 @@ _packer = msgpack.Packer(default=_plain, autoreset=True)
 def encode_turn(turn: h.Turn) -> bytes:
     """The blob of one history row."""
     code_of, astuple = _CODE_OF, _astuple
-    body: bytes = _packer.pack(
-        (
-            turn.at_us,
-            [(code_of[type(e)], *astuple(e)) for e in turn.incoming],
-            [(code_of[type(e)], *astuple(e)) for e in turn.outgoing],
-            turn.code,
-            turn.patches,
-        )
+    fields: tuple[Any, ...] = (
+        turn.at_us,
+        [(code_of[type(e)], *astuple(e)) for e in turn.incoming],
+        [(code_of[type(e)], *astuple(e)) for e in turn.outgoing],
+        turn.code,
+        turn.patches,
     )
+    if turn.decided is not None:
+        fields = (*fields, astuple(turn.decided))
+    body: bytes = _packer.pack(fields)
     return b"\x01" + zlib.crc32(body).to_bytes(4, "big") + body
 
 
@@ -132,13 +144,14 @@ def decode_turn(blob: bytes) -> h.Turn:
     if zlib.crc32(body) != int.from_bytes(blob[1:5], "big"):
         raise CorruptHistory("checksum of a history row does not match: the file is damaged")
     try:
-        at_us, incoming, outgoing, code, patches = msgpack.unpackb(body, use_list=False)
+        at_us, incoming, outgoing, code, patches, *more = msgpack.unpackb(body, use_list=False)
         return h.Turn(
             at_us,
             tuple([decode_event(fields) for fields in incoming]),
             tuple([decode_event(fields) for fields in outgoing]),
             code,
             patches,
+            h.Decided(*more[0]) if more else None,
         )
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise CorruptHistory(f"undecodable history row: {error}") from error

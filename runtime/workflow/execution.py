@@ -23,6 +23,7 @@ from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.calls import Call, ChildCall, TimerCall
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.errors import NonDeterminismError
+from perdure.runtime.workflow.executor import ContinuedAsNew, Outcome
 from perdure.runtime.workflow.external_events import ExternalEvents
 from perdure.runtime.workflow.failure import failure_of
 from perdure.runtime.workflow.generator_style import drive
@@ -51,19 +52,11 @@ class Run:
     app_id: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuedAsNew:
-    """The code asked to begin again, with these events still to be seen."""
-
-    input: str | None
-    carried: tuple[h.EventRaised, ...]
-
-
-Outcome = h.ExecutionCompleted | ContinuedAsNew
-
-
 class Execution:
     """Owned by one workflow actor. `apply` events, then `take_commands` at the turn's end."""
+
+    undecided = False
+    """Implements `Executor`, and has decided as soon as an event is there."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -234,6 +227,10 @@ class Execution:
             except payload.PayloadError as unfit:
                 error = unfit
         return h.ExecutionCompleted(h.Status.FAILED, None, failure_of(error))
+
+    @property
+    def code_hash(self) -> str:
+        return self.run.definition.code_hash
 
     @property
     def status(self) -> h.Status:

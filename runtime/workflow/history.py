@@ -61,6 +61,13 @@ class Parent(Value, frozen=True):
     """The app of that workflow, if it is another one than the child's."""
 
 
+class Trace(Value, frozen=True):
+    """W3C trace context."""
+
+    parent: str
+    state: str | None = None
+
+
 class ExecutionStarted(Value, frozen=True):
     name: str
     input: str | None = None
@@ -72,6 +79,11 @@ class ExecutionStarted(Value, frozen=True):
     """Request ids of events that the run before this one had accepted (continue-as-new)."""
     continued: bool = False
     """Opened by continue-as-new."""
+    tags: tuple[tuple[str, str], ...] = ()
+    trace: Trace | None = None
+    """The span of whoever started it."""
+    propagated: bytes | None = None
+    """History of its callers that came with the call, as its worker gets it."""
 
 
 class TaskScheduled(Value, frozen=True):
@@ -85,6 +97,11 @@ class TaskScheduled(Value, frozen=True):
     """`file.py:line` of the call."""
     app_id: str | None = None
     """The app that is to run it, if it is another one than the workflow's own."""
+    version: str | None = None
+    propagation: int = 0
+    """How much history goes with the call, by durabletask's numbers (spec 2.18)."""
+    rerun_of: str | None = None
+    """The instance whose event this one repeats."""
 
 
 class TaskCompleted(Value, frozen=True):
@@ -103,6 +120,10 @@ class TimerCreated(Value, frozen=True):
     origin: str = ""
     """What made it: `createTimer`, `sleep`, `externalEvent:<name>`, `activityRetry:<id>`, …"""
     source: str = ""
+    name: str | None = None
+    nanos: int = 0
+    """Nanoseconds beyond the microseconds of `fire_at_us`: some workers compare them."""
+    rerun_of: str | None = None
 
 
 class TimerFired(Value, frozen=True):
@@ -117,6 +138,11 @@ class ChildWorkflowInstanceCreated(Value, frozen=True):
     source: str = ""
     app_id: str | None = None
     """The child's app, if it is another one than its parent's."""
+    version: str | None = None
+    propagation: int = 0
+    retry_of: str | None = None
+    """The instance of the first try."""
+    rerun_of: str | None = None
 
 
 class ChildWorkflowInstanceCompleted(Value, frozen=True):
@@ -139,6 +165,17 @@ class DetachedWorkflowInstanceCreated(Value, frozen=True):
     source: str = ""
     app_id: str | None = None
     """Its app, if it is another one than its starter's."""
+    version: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class EventSent(Value, frozen=True):
+    """To another instance; nobody is told if there is none."""
+
+    task_id: int
+    instance_id: str
+    name: str
+    data: str | None
 
 
 class EventRaised(Value, frozen=True):
@@ -186,11 +223,23 @@ Outgoing: TypeAlias = (
     | TimerCreated
     | ChildWorkflowInstanceCreated
     | DetachedWorkflowInstanceCreated
+    | EventSent
     | ExecutionCompleted
 )
 """What the code of a workflow causes."""
 
 Event: TypeAlias = Incoming | Outgoing
+
+
+class Decided(Value, frozen=True):
+    """A worker's decision. Events that come while it is being made belong to the next one."""
+
+    covers: int
+    """How many of the run's incoming events it has seen, all earlier decisions included."""
+    began_us: int
+    """The time that the code read as now."""
+    version: str | None = None
+    """The named version of the code."""
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False):
@@ -204,3 +253,5 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
     """Hash of the code that ran, for tools that compare versions."""
     patches: tuple[str, ...] = ()
     """Names that `is_patched` answered True for in this turn for the first time."""
+    decided: Decided | None = None
+    """Only in runs whose code is in another process: what `outgoing` is the answer to."""

@@ -15,7 +15,9 @@ from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import encode_turn
-from perdure.runtime.workflow.execution import START_TIMER, ContinuedAsNew, Execution
+from perdure.runtime.workflow.effects import Effects
+from perdure.runtime.workflow.execution import START_TIMER, Execution
+from perdure.runtime.workflow.executor import ContinuedAsNew, Executor
 from perdure.runtime.workflow.failure import workflow_not_registered
 from perdure.runtime.workflow.records import (
     ChangeKind,
@@ -24,9 +26,12 @@ from perdure.runtime.workflow.records import (
     WorkflowChange,
     starts_after,
 )
-from perdure.runtime.workflow.restore import Stalled, restore, run_of
+from perdure.runtime.workflow.restore import Stalled, restore, run_of, too_long, worker_run_of
+from perdure.runtime.workflow.row_after import row_after
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import GONE, TurnDraft
+from perdure.runtime.workflow.workers.execution import WorkerExecution
+from perdure.runtime.workflow.workers.work import TURN, TurnDecided
 
 _SEEN_MAX = 1000
 """Request ids that a run hands on to the next one."""
@@ -44,12 +49,13 @@ class LiveInstance:
         self.row = row
         self.committed = row
         """The row as the store has it, before the turn that is being decided."""
-        self.execution: Execution | None = None
+        self.execution: Executor | None = None
         self.open_tasks: set[int] = set()
         """Activities that have not answered; of a finished instance those that nobody awaits."""
         self.seen: dict[str, None] = {}
         """Request ids of the events that were accepted, oldest first."""
         self.stalled: str | None = None
+        self._is_of_worker = False
         self.events = 0
         self.bytes = 0
         self.last_turn_us = 0
@@ -71,6 +77,7 @@ class LiveInstance:
                 self.stall(found.reason)
             return {}
         self.execution = found.execution
+        self._is_of_worker = isinstance(found.execution, WorkerExecution)
         self.open_tasks = set(found.open_tasks)
         self.seen = found.seen_requests
         self.events, self.bytes = found.events, found.bytes
@@ -80,6 +87,10 @@ class LiveInstance:
         self.check_length()
         if self.stalled is not None:
             return {}
+        if row.status is h.Status.STALLED and self._is_of_worker:
+            # Whether a worker can go on by now, only its answer will say.
+            self.stalled = row.stalled
+            return found.open_tasks
         if row.status is h.Status.STALLED:
             draft.touched = True  # The right code is back: the status has to say so.
         return found.open_tasks
@@ -90,9 +101,9 @@ class LiveInstance:
         if self.execution is None:
             return
         if self.events >= config.history_events_max:
-            self.stall(_too_long(self.events, "events", config.history_events_max))
+            self.stall(too_long(self.events, "events", config.history_events_max))
         elif self.bytes >= config.history_bytes_max:
-            self.stall(_too_long(self.bytes, "bytes", config.history_bytes_max))
+            self.stall(too_long(self.bytes, "bytes", config.history_bytes_max))
 
     def _count(self, events: int) -> None:
         before, warn = self.events, self._around.config.history_events_warn
@@ -123,7 +134,7 @@ class LiveInstance:
         if self.row is not None and self.stalled is None and not draft.is_new_run:
             for task_id, event in lost.items():
                 if task_id in self.open_tasks:
-                    draft.run_activity(self.row, event, self._own_app(event.app_id), again=True)
+                    self._effects(self.row, draft).run_activity(event, again=True)
 
     # ---- the code
 
@@ -137,6 +148,7 @@ class LiveInstance:
         """Begin a run: the first of a new instance, or the next one under its id."""
         around, before, parent = self._around, self.row, event.parent
         definition = around.registry.workflow(event.name, event.version)
+        is_elsewhere = definition is None and bool(around.elsewhere(event.name))
         if before is not None:
             self.close()
             draft.begin_again()
@@ -162,18 +174,22 @@ class LiveInstance:
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
         event = msgspec.structs.replace(event, version=row.version)
-        if definition is None and around.elsewhere(event.name):
+        if is_elsewhere:
             # As a start whose time has not come: what runs it is to be found at the next load.
             draft.incoming.append(msgspec.structs.replace(event, scheduled_us=draft.at_us))
             draft.set_timer(row.execution, START_TIMER, draft.at_us)
             draft.decision.reload = draft.ends_after = True
             return
-        if definition is None:
+        if definition is None and not around.has_workers():
             draft.incoming.append(event)
             failure = workflow_not_registered(event.name)
             self._end(h.ExecutionCompleted(h.Status.FAILED, None, failure), draft)
             return
-        self.execution = Execution(run_of(row, definition, around))
+        self._is_of_worker = definition is None
+        if definition is None:
+            self.execution = WorkerExecution(worker_run_of(row))
+        else:
+            self.execution = Execution(run_of(row, definition, around))
         self.apply(event, draft)
         if event.scheduled_us is not None and not draft.is_over:
             draft.set_timer(row.execution, START_TIMER, event.scheduled_us)
@@ -189,6 +205,25 @@ class LiveInstance:
             draft.is_open = True
         draft.incoming.append(event)
         execution.apply(event)
+        self._see_outcome(execution, draft)
+
+    def decide(self, decided: TurnDecided, draft: TurnDraft) -> None:
+        """A worker has decided the next turn. It counts only if it is the next one indeed."""
+        execution, row = self.execution, self.row
+        assert isinstance(execution, WorkerExecution)
+        assert row is not None
+        objection = execution.objection(decided)
+        if objection is not None:
+            self.stall(objection)
+            return
+        if self.stalled is not None:
+            self.stalled = None
+            draft.touched = True
+        draft.decided = execution.decide(decided, draft.at_us)
+        self._effects(row, draft).terminate(decided.terminations, decided.covers)
+        self._see_outcome(execution, draft)
+
+    def _see_outcome(self, execution: Executor, draft: TurnDraft) -> None:
         match execution.outcome:
             case None:
                 pass
@@ -201,7 +236,7 @@ class LiveInstance:
                 self._continue_as_new(execution, again, draft)
 
     def _continue_as_new(
-        self, execution: Execution, again: ContinuedAsNew, draft: TurnDraft
+        self, execution: Executor, again: ContinuedAsNew, draft: TurnDraft
     ) -> None:
         row, started = self.row, execution.started
         assert row is not None
@@ -211,13 +246,16 @@ class LiveInstance:
         event = h.ExecutionStarted(
             row.name,
             again.input,
-            None,
+            again.version,
             started.parent,
             # So many runs in one turn would keep all others waiting: the next one begins as a
             # delayed start does, due now.
             draft.at_us if many else None,
             tuple(self.seen)[-_SEEN_MAX:],
             True,
+            started.tags,
+            started.trace,
+            started.propagated,
         )
         carried = (*again.carried, *execution.held_events())
         draft.clear_timers(row.execution, execution.open_timers())
@@ -241,15 +279,15 @@ class LiveInstance:
                 )
         if execution is None:
             return
+        if isinstance(execution, WorkerExecution) and draft.decided is None:
+            draft.decided = execution.end_by_engine(draft.at_us)
         draft.clear_timers(row.execution, execution.open_timers())
-        if completed.status is h.Status.TERMINATED:
-            assert execution.terminated is not None
-            if execution.terminated.recursive:
-                cascade = m.Terminate(execution.terminated, ignore_missing=True)
-                for child in execution.open_children():
-                    target = ActorRef(m.WORKFLOW, child.instance_id)
-                    message_id = f"terminate:{row.key}:{row.execution}"
-                    draft.send(target, message_id, cascade, app_id=child.app_id)
+        if execution.terminated is not None and execution.terminated.recursive:
+            cascade = m.Terminate(execution.terminated, ignore_missing=True)
+            for child in execution.open_children():
+                target = ActorRef(m.WORKFLOW, child.instance_id)
+                message_id = f"terminate:{row.key}:{row.execution}"
+                draft.send(target, message_id, cascade, app_id=child.app_id)
 
     # ---- the end of a turn
 
@@ -269,15 +307,32 @@ class LiveInstance:
             draft.decision.passivate = True
         elif self.stalled is not None:
             self._conclude_stalled(row, draft)
-        elif draft.incoming:
+        elif draft.has_events:
             self._conclude_turn(row, draft)
         elif draft.touched:
-            self._conclude_row(self._current(row, draft), draft)
+            self._conclude_row(row_after(row, draft, self.execution, self.open_tasks), draft)
         else:
             draft.conclude(row, None)
             draft.decision.passivate = row.status.is_terminal and not self.open_tasks
+        self._ask_worker(draft)
+
+    def _effects(self, row: Instance, draft: TurnDraft) -> Effects:
+        started = None if self.execution is None else self.execution.started
+        return Effects(draft, row, self._around.app_id, started)
+
+    def _ask_worker(self, draft: TurnDraft) -> None:
+        """Have the next turn decided, if a worker has to. Told twice it is done once."""
+        execution = self.execution
+        if self._is_of_worker and (draft.is_over or draft.is_deleted):
+            draft.decision.sends.append((ActorRef(TURN, self._ref.id), None))
+        if execution is not None and execution.undecided and not draft.decision.reload:
+            assert isinstance(execution, WorkerExecution)
+            target = ActorRef(TURN, self._ref.id)
+            draft.decision.sends.append((target, execution.work()))
 
     def _conclude_stalled(self, row: Instance, draft: TurnDraft) -> None:
+        # Where the code is elsewhere it comes back there: this is then read afresh.
+        draft.decision.passivate = self._is_of_worker and self.execution is None
         if row.status is h.Status.STALLED and row.stalled == self.stalled:
             draft.conclude(row, None)
             return
@@ -303,16 +358,23 @@ class LiveInstance:
             if not draft.is_over:
                 draft.outgoing.extend(execution.take_commands())
             draft.clear_timers(row.execution, execution.take_cancelled_timers())
-            patches, code = execution.take_new_patches(), execution.run.definition.code_hash
-        self._carry_out(row, draft)
+            patches, code = execution.take_new_patches(), execution.code_hash
+        self.open_tasks.update(self._effects(row, draft).carry_out())
         if draft.is_over and execution is not None and execution.terminated is not None:
             self.open_tasks.clear()  # Their results are wanted by nobody.
-        turn = h.Turn(draft.at_us, tuple(draft.incoming), tuple(draft.outgoing), code, patches)
+        turn = h.Turn(
+            draft.at_us,
+            tuple(draft.incoming),
+            tuple(draft.outgoing),
+            code,
+            patches,
+            draft.decided,
+        )
         blob = encode_turn(turn)
         self._count(1 + len(turn.incoming) + len(turn.outgoing))
         self.bytes += len(blob)
         self.last_turn_us = draft.at_us
-        written = self._current(row, draft)
+        written = row_after(row, draft, self.execution, self.open_tasks)
         change = WorkflowChange(
             ChangeKind.CREATE if committed is None else ChangeKind.UPDATE,
             written,
@@ -328,67 +390,6 @@ class LiveInstance:
             self.close()
             draft.decision.passivate = not self.open_tasks
 
-    def _carry_out(self, row: Instance, draft: TurnDraft) -> None:
-        """What the code asked for, as messages and reminders that go with the commit."""
-        for event in draft.outgoing:
-            match event:
-                case h.TaskScheduled():
-                    self.open_tasks.add(event.task_id)
-                    draft.run_activity(row, event, self._own_app(event.app_id))
-                case h.TimerCreated():
-                    if not draft.is_over:
-                        draft.set_timer(row.execution, event.task_id, event.fire_at_us)
-                case h.ChildWorkflowInstanceCreated():
-                    own_app = self._own_app(event.app_id)
-                    parent = h.Parent(
-                        row.key, row.instance_id, row.execution, event.task_id, own_app
-                    )
-                    started = h.ExecutionStarted(event.name, event.input, None, parent)
-                    draft.start(row, event, started)
-                case h.DetachedWorkflowInstanceCreated():
-                    started = h.ExecutionStarted(
-                        event.name, event.input, scheduled_us=event.scheduled_us
-                    )
-                    draft.start(row, event, started)
-                case h.ExecutionCompleted():
-                    pass
-
-    def _own_app(self, target_app: str | None) -> str | None:
-        """The app that an answer is to come back to, if what is asked is of another one."""
-        return None if target_app is None else self._around.app_id
-
-    def _current(self, row: Instance, draft: TurnDraft) -> Instance:
-        """The row as this turn leaves it."""
-        execution = self.execution
-        status, output, failure = row.status, row.output, row.failure
-        custom_status = row.custom_status
-        if draft.outgoing and isinstance(draft.outgoing[-1], h.ExecutionCompleted):
-            completed = draft.outgoing[-1]
-            status, output, failure = completed.status, completed.output, completed.failure
-        elif execution is not None:
-            status = execution.status
-        if execution is not None:
-            custom_status = execution.custom_status
-        return msgspec.structs.replace(
-            row,
-            status=status,
-            output=output,
-            failure=failure,
-            custom_status=custom_status,
-            updated_us=draft.at_us if draft.incoming else row.updated_us,
-            next_seq=row.next_seq + 1 if draft.incoming else row.next_seq,
-            has_work=bool(self.open_tasks),
-            attempts=0,
-            stalled=None,
-        )
-
     def __repr__(self) -> str:
         name = "no instance" if self.row is None else f"workflow '{self.row.name}'"
         return f"<LiveInstance {self._ref.id} {name}>"
-
-
-def _too_long(found: int, unit: str, limit: int) -> str:
-    return (
-        f"its history has {found} {unit}, the limit is {limit}; "
-        "use continue_as_new in long loops, or raise the limit"
-    )

@@ -21,6 +21,7 @@ from perdure.runtime.workflow.history import (
     TaskFailed,
     TimerFired,
 )
+from perdure.runtime.workflow.workers.work import ContinueAsNew, Termination, TurnDecided
 
 WORKFLOW = "workflow"
 """Actor type of workflow instances; the actor id is the instance id."""
@@ -99,6 +100,10 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
     """The app whose code it is, if that is not the workflow's own."""
     caller_app: str | None = None
     """The workflow's app, where `app_id` says another one."""
+    version: str | None = None
+    trace_parent: str | None = None
+    propagated: bytes | None = None
+    """History of its callers, as a worker gets it."""
 
     @property
     def key_of_call(self) -> tuple[int, int, int]:
@@ -106,7 +111,9 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
         return self.key, self.execution, self.task_id
 
 
-WorkflowMessage = StartWorkflow | RaiseEvent | Suspend | Resume | Terminate | Purge | Completion
+WorkflowMessage = (
+    StartWorkflow | RaiseEvent | Suspend | Resume | Terminate | Purge | Completion | TurnDecided
+)
 
 DurableMessage = StartWorkflow | Terminate | Completion | RaiseEvent
 """What workflows tell each other, or themselves; it stands in the inbox until it is taken."""
@@ -119,7 +126,7 @@ _PLAIN: dict[int, type[msgspec.Struct]] = {
     6: Purge,
     7: RunActivity,
 }
-"""Messages whose fields are plain values, by their number; 0 to 2 hold an event."""
+"""Messages whose fields are plain values, by their number; 0 to 2 and 8 hold events."""
 
 _NUMBER_OF = {kind: number for number, kind in _PLAIN.items()}
 
@@ -137,6 +144,8 @@ def encode(message: WorkflowMessage | RunActivity) -> bytes:
             ]
         case Completion():
             fields = [1, message.key, message.execution, encode_event(message.event)]
+        case TurnDecided():
+            fields = [8, *_decided(message)]
         case Terminate():
             fields = [2, encode_event(message.event), message.ignore_missing]
         case _:
@@ -157,12 +166,34 @@ def decode(body: bytes) -> WorkflowMessage | RunActivity:
                 return Completion(fields[0], fields[1], decode_event(fields[2]))
             case 2:
                 return Terminate(decode_event(fields[0]), fields[1])
+            case 8:
+                return _decided_of(fields)
             case _ if kind in _PLAIN:
                 message: Any = _PLAIN[kind](*fields)
                 return message  # type: ignore[no-any-return]  # One of the union, by the table.
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise CorruptHistory(f"undecodable message: {error}") from error
     raise CorruptHistory(f"message of unknown kind {kind!r}")
+
+
+def _decided(message: TurnDecided) -> list[Any]:
+    fields = list(msgspec.structs.astuple(message))
+    fields[5] = [encode_event(event) for event in message.outgoing]
+    if message.continued is not None:
+        input, carried, version = msgspec.structs.astuple(message.continued)
+        fields[6] = (input, [encode_event(event) for event in carried], version)
+    return fields
+
+
+def _decided_of(fields: list[Any]) -> TurnDecided:
+    fields[5] = tuple([decode_event(event) for event in fields[5]])
+    if fields[6] is not None:
+        input, carried, version = fields[6]
+        events = tuple([decode_event(event) for event in carried])
+        fields[6] = ContinueAsNew(input, events, version)
+    fields[8] = tuple(fields[8])
+    fields[10] = tuple([Termination(*each) for each in fields[10]])
+    return TurnDecided(*fields)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from itertools import zip_longest
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import NonDeterminismError
-from perdure.runtime.workflow.execution import ContinuedAsNew, Execution, Outcome
+from perdure.runtime.workflow.execution import Execution
+from perdure.runtime.workflow.executor import ContinuedAsNew, Outcome
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -58,6 +59,8 @@ def _describe(event: h.Outgoing | None) -> str:
         case h.ChildWorkflowInstanceCreated() | h.DetachedWorkflowInstanceCreated():
             name = f"'{event.name}'{_of(event.app_id)}"
             what = f"workflow {name} as '{event.instance_id}' with {_short(event.input)}"
+        case h.EventSent():
+            return f"event '{event.name}' for '{event.instance_id}' as task {event.task_id}"
         case h.ExecutionCompleted():
             return "the end"
     where = f" at {event.source}" if event.source else ""

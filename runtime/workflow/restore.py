@@ -9,10 +9,12 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.codec import CorruptHistory, decode_turn
 from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.execution import Execution, Run
+from perdure.runtime.workflow.executor import Executor
 from perdure.runtime.workflow.records import Instance, StoredWorkflow
 from perdure.runtime.workflow.registry import WorkflowDefinition
 from perdure.runtime.workflow.replay import described_end, replay
 from perdure.runtime.workflow.surroundings import Surroundings
+from perdure.runtime.workflow.workers.execution import CODE, WorkerExecution, WorkerRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Stalled:
 class Restored:
     """An instance as its history leaves it."""
 
-    execution: Execution | None
+    execution: Executor | None
     """The live code; None for a finished instance."""
     open_tasks: dict[int, h.TaskScheduled]
     """Activities that were asked for and have not answered."""
@@ -71,7 +73,13 @@ def _turns(stored: StoredWorkflow) -> list[h.Turn]:
     return [decode_turn(blob) for _, blob in stored.history]
 
 
-def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execution | Stalled:
+def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Executor | Stalled:
+    if turns and turns[0].code == CODE:
+        worker_execution = WorkerExecution(worker_run_of(row))
+        worker_execution.custom_status = row.custom_status
+        for turn in turns:
+            worker_execution.recall(turn)
+        return worker_execution
     registry = around.registry
     definition = registry.started(row.name, row.version)
     if definition is None:
@@ -129,6 +137,11 @@ def run_of(row: Instance, definition: WorkflowDefinition, around: Surroundings) 
     )
 
 
+def worker_run_of(row: Instance) -> WorkerRun:
+    """The same, of code that is in a worker."""
+    return WorkerRun(row.instance_id, row.key, row.execution, row.name)
+
+
 def _open_tasks(turns: list[h.Turn]) -> dict[int, h.TaskScheduled]:
     open_tasks: dict[int, h.TaskScheduled] = {}
     for turn in turns:
@@ -150,3 +163,11 @@ def _seen_requests(turns: list[h.Turn]) -> dict[str, None]:
             elif isinstance(event, h.ExecutionStarted):
                 seen.update(dict.fromkeys(event.seen_requests))
     return seen
+
+
+def too_long(found: int, unit: str, limit: int) -> str:
+    """Why a history that could be replayed no more in good time stalls its instance."""
+    return (
+        f"its history has {found} {unit}, the limit is {limit}; "
+        "use continue_as_new in long loops, or raise the limit"
+    )

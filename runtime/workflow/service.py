@@ -69,6 +69,8 @@ class WorkflowService:
         version: str | None = None,
         idempotency_key: str | None = None,
         unique: bool = False,
+        tags: tuple[tuple[str, str], ...] = (),
+        trace: h.Trace | None = None,
     ) -> str:
         """Start an instance and return its id once that is durable.
 
@@ -82,6 +84,8 @@ class WorkflowService:
             idempotency_key: The same key and id again is the same start: it succeeds and starts
                 nothing. Without an id, the id is derived from the name and the key.
             unique: Refuse an id that was ever used, unless it was purged.
+            tags: Handed to the workflow's code, if that is in a worker.
+            trace: The span of the caller.
 
         Raises:
             InstanceExists: The id belongs to an instance that has not finished.
@@ -103,12 +107,24 @@ class WorkflowService:
         scheduled_us = start_at_us
         if start_at_us is not None and start_at_us <= self._env.now_us():
             scheduled_us = None
-        event = h.ExecutionStarted(name, input, version, None, scheduled_us)
+        event = h.ExecutionStarted(name, input, version, None, scheduled_us, tags=tags, trace=trace)
         # Where the id is new, it tells this start from every other one as well as a further id.
         request_id = instance_id if is_new else self._request_id(idempotency_key)
         message = m.StartWorkflow(event, request_id, unique)
         await self._call(instance_id, message, is_new=is_new)
         return instance_id
+
+    async def restart(self, instance_id: str, *, new_id: bool = False) -> str:
+        """Start a finished instance once more, with the same input, and return the id of the run.
+
+        Under the same id, or under a new one. Raises `InstanceNotFound`, `NotCompleted`.
+        """
+        view = await self.get(instance_id)
+        row = view.row
+        if not row.status.is_terminal:
+            raise NotCompleted(instance_id)
+        chosen = None if new_id else instance_id
+        return await self.start(row.name, view.input, instance_id=chosen, version=row.version)
 
     async def run(
         self, name: str, input: str | None = None, *, instance_id: str | None = None

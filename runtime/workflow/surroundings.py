@@ -37,3 +37,5 @@ class Surroundings:
     """The other nodes of the app whose code has a workflow of that name."""
     app_id: str = "default"
     """The app of these actors."""
+    has_workers: Callable[[], bool] = lambda: False
+    """Whether code that no node has may be in workers."""

@@ -34,6 +34,8 @@ class TurnDraft:
         self.at_us = at_us
         self.incoming: list[h.Incoming] = []
         self.outgoing: list[h.Outgoing] = []
+        self.decided: h.Decided | None = None
+        """What a worker's decision, of which `outgoing` comes, was made on."""
         self.consumed: dict[str, None] = {}
         self.runs = 0
         """Runs that continue-as-new has opened in this turn."""
@@ -50,6 +52,11 @@ class TurnDraft:
         """The instance's row has changed apart from its history."""
         self.is_deleted = False
         self._unit = UnitOfWork(ref, slot, epoch, 0)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there is something to be written into the history."""
+        return bool(self.incoming) or self.decided is not None
 
     def reply(self, delivery: Delivery, answer: object) -> None:
         """Answer a call after the commit; a tell has nobody to answer."""
@@ -79,6 +86,8 @@ class TurnDraft:
         caller_app: str | None,
         *,
         again: bool = False,
+        trace: h.Trace | None = None,
+        propagated: bytes | None = None,
     ) -> None:
         """Have an activity run after the commit; `caller_app` if it is one of another app."""
         message = m.RunActivity(
@@ -94,6 +103,9 @@ class TurnDraft:
             again,
             event.app_id,
             caller_app,
+            event.version,
+            None if trace is None else trace.parent,
+            propagated,
         )
         target = ActorRef(m.ACTIVITY, f"{caller.instance_id}::{event.task_id}")
         self.decision.sends.append((target, message))
@@ -141,6 +153,7 @@ class TurnDraft:
         """Drop what the run before had caused in this turn: its history goes with it."""
         self.incoming.clear()
         self.outgoing.clear()
+        self.decided = None
         self._unit.reminders_set.clear()
         self.is_open = False
         self.is_new_run = True

@@ -15,19 +15,19 @@ from perdure.actors.unit_of_work import Decision
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.errors import (
-    ChildNotFinished,
-    InstanceExists,
     InstanceNotFound,
-    InstanceNotUnique,
     InstanceStalled,
     NotCompleted,
 )
-from perdure.runtime.workflow.execution import Execution
+from perdure.runtime.workflow.executor import Executor
 from perdure.runtime.workflow.failure import instance_already_exists
 from perdure.runtime.workflow.live_instance import LiveInstance
-from perdure.runtime.workflow.records import Instance, StoredWorkflow
+from perdure.runtime.workflow.readmission import refusal_of_start
+from perdure.runtime.workflow.records import StoredWorkflow
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import TurnDraft, timer_of
+from perdure.runtime.workflow.workers.execution import WorkerExecution
+from perdure.runtime.workflow.workers.work import TurnDecided
 
 
 class WorkflowActorType:
@@ -151,10 +151,12 @@ class WorkflowActor:
                 self._resume(body, delivery, draft, now_us)
             case m.Terminate():
                 self._terminate(body, delivery, draft)
+            case TurnDecided():
+                self._decide(body, delivery, draft, now_us)
             case m.Purge():
                 self._purge(body, delivery, draft)
             case Quarantine():
-                if draft.incoming:
+                if draft.has_events:
                     draft.ends_here = True
                 elif self._live.row is not None and not self._live.row.status.is_terminal:
                     self._live.stall(body.reason)
@@ -163,7 +165,7 @@ class WorkflowActor:
             case _:
                 raise AssertionError(f"unknown message {body!r}")
 
-    def _living(self, delivery: Delivery, draft: TurnDraft) -> Execution | None:
+    def _living(self, delivery: Delivery, draft: TurnDraft) -> Executor | None:
         """The code of an instance that can go on; else the caller gets its answer here."""
         if self._live.row is None:
             draft.reply(delivery, InstanceNotFound(self._ref.id))
@@ -187,7 +189,8 @@ class WorkflowActor:
                 # would run again by it.
                 self._reload(draft)
                 return
-            refusal = self._refusal(row, message)
+            open_child = None if self._stored is None else self._stored.open_child
+            refusal = refusal_of_start(row, message, self._live.stalled, open_child)
             if refusal is not None:
                 draft.reply(delivery, refusal)
                 if message.tell_parent and event.parent is not None:
@@ -195,7 +198,7 @@ class WorkflowActor:
                     refused = h.ChildWorkflowInstanceFailed(event.parent.task_id, failure)
                     draft.tell_parent(event.parent, refused)
                 return
-            if draft.incoming:
+            if draft.has_events:
                 # The end of the run before belongs into a turn of its own.
                 draft.ends_here = True
                 return
@@ -203,17 +206,6 @@ class WorkflowActor:
         draft.consumed.update(self._late)
         self._late.clear()
         self._live.open_run(event, draft, message.request_id)
-
-    def _refusal(self, row: Instance, message: m.StartWorkflow) -> Exception | None:
-        if self._live.stalled is not None:
-            return InstanceStalled(row.instance_id, self._live.stalled)
-        if not row.status.is_terminal:
-            return InstanceExists(row.instance_id)
-        if message.unique:
-            return InstanceNotUnique(row.instance_id)
-        if self._stored is not None and self._stored.open_child is not None:
-            return ChildNotFinished(row.instance_id, self._stored.open_child)
-        return None
 
     def _raise_event(self, message: m.RaiseEvent, delivery: Delivery, draft: TurnDraft) -> None:
         row = self._live.row
@@ -259,9 +251,7 @@ class WorkflowActor:
         lost = self._live.restore(stored, draft)
         if self._live.stalled is None:
             draft.touched = True
-            for kept in list(self._kept.values()):
-                self._take(kept, draft, now_us)
-            self._kept.clear()
+            self._take_kept(draft, now_us)
             self._dispatch_again(lost, draft)
 
     def _dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
@@ -285,9 +275,35 @@ class WorkflowActor:
     def _terminate(self, message: m.Terminate, delivery: Delivery, draft: TurnDraft) -> None:
         if self._live.row is None and message.ignore_missing:
             return
+        if draft.decided is not None:
+            draft.ends_here = True  # What a worker has decided comes before.
+            return
         if self._living(delivery, draft) is not None:
             draft.reply(delivery, None)
             self._live.apply(message.event, draft)
+
+    def _decide(
+        self, message: TurnDecided, delivery: Delivery, draft: TurnDraft, now_us: int
+    ) -> None:
+        """A worker's answer. One that comes too late, or twice, changes nothing."""
+        execution = self._live.execution
+        counts = isinstance(execution, WorkerExecution) and execution.follows(message)
+        if counts and draft.has_events and (draft.decided or message.stalled):
+            draft.ends_here = True
+            return
+        draft.reply(delivery, None)
+        if not counts or draft.is_over:
+            return
+        was_stalled = self._live.stalled is not None
+        self._live.decide(message, draft)
+        if was_stalled and self._live.stalled is None:
+            self._take_kept(draft, now_us)
+
+    def _take_kept(self, draft: TurnDraft, now_us: int) -> None:
+        """The stall is over: what waited for that comes now."""
+        for kept in list(self._kept.values()):
+            self._take(kept, draft, now_us)
+        self._kept.clear()
 
     def _purge(self, message: m.Purge, delivery: Delivery, draft: TurnDraft) -> None:
         row = self._live.row
@@ -295,7 +311,7 @@ class WorkflowActor:
         if row is None or (row.status is h.Status.PENDING and not message.force):
             # Taken again after a commit whose outcome was unknown: it is gone, as was asked.
             refusal = None if delivery.attempts and row is None else InstanceNotFound(self._ref.id)
-        elif draft.incoming:
+        elif draft.has_events:
             draft.ends_here = True
             return
         elif not message.force and self._live.stalled is not None:

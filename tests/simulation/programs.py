@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import perdure.runtime.workflow.failure as failures
-from perdure.runtime.workflow.activities.runner import ActivityContext
+from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.retry import RetryPolicy

@@ -10,52 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import filterfalse
 
 from perdure.actors.gate import Limits
 from perdure.actors.identity import ActorRef
 from perdure.placement.membership import ClusterView, NodeRecord, NodeState
-from perdure.placement.router import Router
 from perdure.runtime.workflow.activities import wire
+from perdure.runtime.workflow.activities.dispatching import DispatchConfig, DispatchParts
 from perdure.runtime.workflow.activities.inquiry import TROUBLE, Inquiry
 from perdure.runtime.workflow.activities.ledger import ActivityLedger, Held, Phase
 from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.activities.rooms import Room, Rooms
-from perdure.runtime.workflow.activities.runner import ActivityRunner
 from perdure.runtime.workflow.activities.shares import share_of
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
 
 _TARGET = ActorRef(ACTIVITY, "")
 _AT_ONCE = 200
 """Instances that are asked for at a time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatchConfig:
-    app_id: str
-    spread_seconds: float = 0.02
-    """Once an activity has waited here for so long, nodes with room are looked for."""
-    room_seconds: float = 0.25
-    """How often others are told how much room there is, if that has changed."""
-    ask_seconds: float = 2.0
-    patience_seconds: float = 10.0
-    """A node that lives but cannot be asked for so long is taken not to be at it."""
-    recheck_seconds: float = 10.0
-    limits: Limits = field(default_factory=Limits)
-    """For all nodes of the app together."""
-
-
-@dataclass(frozen=True, slots=True)
-class DispatchParts:
-    """The collaborators of a dispatcher."""
-
-    router: Router
-    runner: ActivityRunner
-    has_code: Callable[[str], bool]
-    """Whether this node has the code of an activity."""
-    look_again: Callable[[ActorRef], bool]
-    """Has a workflow tell its unanswered activities once more; False if it is busy."""
 
 
 class ActivityDispatch:
@@ -119,7 +90,7 @@ class ActivityDispatch:
             return
         self._held.release(held)
         if held.node is not None:
-            self._rooms.ended(held.node, in_thread=self._runner.is_in_thread(held.message.name))
+            self._rooms.ended(held.node, self._runner.room_of([held.message]))
             self._spread_soon()
 
     # ---- where to
@@ -132,7 +103,9 @@ class ActivityDispatch:
         others = self._others(message, NodeState.UP)
         name = f"activity:{message.name}"
         hosts = [node for node in others if name in node.identity.hosted_types]
-        if message.app_id is None and not hosts:
+        if message.app_id is None and not hosts and self._runner.is_at_worker(message.name):
+            self._place_at_worker(message, others)
+        elif message.app_id is None and not hosts:
             if until is None:
                 ending = any(name in n.identity.hosted_types for n in self._others(message))
                 until = self._patience() if ending or message.again else 0.0
@@ -146,6 +119,24 @@ class ActivityDispatch:
             self._give(chosen, [message])
         else:
             self._held.hold(message, Phase.HOMELESS)
+
+    def _place_at_worker(self, message: RunActivity, others: list[NodeRecord]) -> None:
+        """To a worker of this node, else of one that has some; else it waits here for one."""
+        roomy = [node for node in others if self._rooms.of(node.membership).at_workers > 0]
+        if self._runner.has_worker(message.name) or not roomy:
+            self._run_here(message)
+        else:
+            chosen = max(roomy, key=lambda n: (self._rooms.of(n.membership).at_workers, n.node_id))
+            self._give(chosen, [message])
+
+    def returned(self, message: RunActivity) -> None:
+        """The runner has taken it on, and its workers have gone."""
+        if message.caller_app is None and self._router.owned(message.instance_id) is not None:
+            self._place(message)
+            return
+        giver = self._router.owner_of(message.instance_id, message.caller_app)
+        if giver is not None:
+            self._router.tell_node(giver, _TARGET, wire.encode_back(message))
 
     def _patience(self) -> float:
         return self._loop.time() + self._config.patience_seconds
@@ -170,8 +161,7 @@ class ActivityDispatch:
         membership = node.membership
         for message in messages:
             self._held.hold(message, Phase.SENT, membership)
-        in_threads = sum(self._runner.is_in_thread(message.name) for message in messages)
-        self._rooms.took(membership, len(messages), in_threads)
+        self._rooms.took(membership, self._runner.room_of(messages))
         self.sent += len(messages)
         for parcel in wire.parcels(messages):
             self._group.create_task(self._send(node, parcel))
@@ -226,8 +216,8 @@ class ActivityDispatch:
                 others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)
             ):
                 room = self._rooms.of(node.membership)
-                if room.total <= 0:
-                    break  # Nor has any of those that follow.
+                if room.total <= 0 and room.at_workers <= 0:
+                    continue
                 spare = self._held.spare(node.membership, self._limits_of(node).by_name)
                 self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
         self._spread_soon()
@@ -236,7 +226,7 @@ class ActivityDispatch:
         """Not what another node has given: it would look for it here."""
         hosted = frozenset(node.identity.hosted_types)
         return lambda message: (
-            f"activity:{message.name}" in hosted
+            (f"activity:{message.name}" in hosted or self._runner.is_at_worker(message.name))
             and message.caller_app is None
             and self._router.owned(message.instance_id) is not None
         )
@@ -289,12 +279,17 @@ class ActivityDispatch:
         """Another node's dispatcher wants something. Raises `NotUnderstood`."""
         verb, arguments = wire.decode_request(body)
         if verb == wire.RUN:
-            taken = [self._ever_runs(m) and self._runner.receive(m) for m in arguments]
+            taken = [self._may_take(m) and self._runner.receive(m) for m in arguments]
             self._told_room = None  # Whoever has given these thinks that there is so much less.
             answer(wire.encode_answer(taken))
         elif verb == wire.KNOWN:
             known = [self._runner.known_of(id_, keys) for id_, keys in arguments]
             answer(wire.encode_answer([key for keys in known for key in keys]))
+        elif verb == wire.BACK:
+            held = self._held.get(arguments[1])
+            if held is not None and held.node is not None:
+                self._held.release(held)
+                self._place(held.message)
         else:
             self._rooms.told(*arguments)
             self._spread_soon()
@@ -342,7 +337,7 @@ class ActivityDispatch:
             self._own_limits = self._limits_of(own)
             self._runner.limit(self._own_limits)
         # What was given to this node and can never begin here now; whoever gave it asks for it.
-        everything = Room(self._runner.waiting, self._runner.waiting)
+        everything = Room(*[self._runner.waiting] * 3)
         self._runner.take_waiting(everything, lambda m: not self._ever_runs(m))
 
     def _ever_runs(self, message: RunActivity) -> bool:
@@ -351,6 +346,12 @@ class ActivityDispatch:
         if limits.total != 0 and limits.by_name.get(message.name) != 0:
             return True
         return message.caller_app is None and self._router.owned(message.instance_id) is not None
+
+    def _may_take(self, message: RunActivity) -> bool:
+        """Whether this node may run it for another one."""
+        if self._runner.is_at_worker(message.name):
+            return self._runner.has_worker(message.name)
+        return self._ever_runs(message)
 
     def _recheck_all(self, state: NodeState | None = None) -> None:
         if self._group is None:

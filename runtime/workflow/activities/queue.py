@@ -24,6 +24,8 @@ class Kind(NamedTuple):
     name: str
     """Its name, if that has a limit of its own, else empty."""
     in_thread: bool
+    at_worker: bool = False
+    """Its code is in a worker."""
 
 
 class ActivityQueue:
@@ -60,17 +62,20 @@ class ActivityQueue:
         """The oldest ones that are fit and have room, and of some names at most so many."""
         found: list[tuple[int, float, RunActivity]] = []
         threaded: list[tuple[int, float, RunActivity]] = []
+        at_workers: list[tuple[int, float, RunActivity]] = []
         for kind, line in self._lines.items():
-            most = room.in_threads if kind.in_thread else room.total
+            most, chosen = room.total, found
+            if kind.at_worker:
+                most, chosen = room.at_workers, at_workers
+            elif kind.in_thread:
+                most, chosen = room.in_threads, threaded
             if by_name is not None:
                 most = min(most, by_name.get(kind.name, most))
             if most > 0:
-                fit = islice((entry for entry in line if is_fit(entry[2])), most)
-                (threaded if kind.in_thread else found).extend(fit)
-        threaded.sort(key=_number)
-        found += threaded[: max(room.in_threads, 0)]
-        found.sort(key=_number)
-        taken = found[: max(room.total, 0)]
+                chosen.extend(islice((entry for entry in line if is_fit(entry[2])), most))
+        found += _oldest(threaded, room.in_threads)
+        taken = _oldest(found, room.total) + _oldest(at_workers, room.at_workers)
+        taken.sort(key=_number)
         gone = {number for number, _, _ in taken}
         if gone:
             for kind, line in self._lines.items():
@@ -85,6 +90,12 @@ class ActivityQueue:
     def oldest_since(self) -> float | None:
         """Since when the oldest one waits, by the clock of `put`."""
         return min((line[0][1] for line in self._lines.values() if line), default=None)
+
+
+def _oldest(
+    entries: list[tuple[int, float, RunActivity]], count: int
+) -> list[tuple[int, float, RunActivity]]:
+    return sorted(entries, key=_number)[: max(count, 0)]
 
 
 def _number(entry: tuple[int, float, RunActivity]) -> int:

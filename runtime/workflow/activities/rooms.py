@@ -15,11 +15,19 @@ class Room(NamedTuple):
     """How many activities could begin at once."""
 
     total: int
+    """Of functions of the node itself."""
     in_threads: int
     """So many of them may be plain functions, which want a thread."""
+    at_workers: int = 0
+    """Besides, of functions of the workers that are connected to it."""
 
 
 _NONE = Room(0, 0)
+
+
+def least(count: int, most: int | None) -> int:
+    """No more than `most`, if that is a limit."""
+    return count if most is None else min(count, most)
 
 
 class Rooms:
@@ -35,20 +43,20 @@ class Rooms:
         """A node has said how much it has."""
         self._of[node] = room
 
-    def took(self, node: Membership, count: int, in_threads: int) -> None:
+    def took(self, node: Membership, given: Room) -> None:
         """So many activities were given to a node."""
         room = self.of(node)
-        self._of[node] = Room(room.total - count, room.in_threads - in_threads)
+        self._of[node] = Room(*[had - gone for had, gone in zip(room, given, strict=True)])
 
-    def ended(self, node: Membership, *, in_thread: bool) -> None:
+    def ended(self, node: Membership, one: Room) -> None:
         """Whoever has ended one can begin another."""
         if node in self._of:
-            self.took(node, -1, -in_thread)
+            self.took(node, Room(*[-count for count in one]))
 
     def refused(self, node: Membership) -> None:
         """A node has taken something not: others come first, also if nobody tells of room."""
         least = min(0, *(room.total for room in self._of.values()))
-        self._of[node] = Room(least - 1, 0)
+        self._of[node] = Room(least - 1, 0, -1)
 
     def keep(self, present: Container[Membership]) -> None:
         """Forget all others."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
@@ -21,9 +20,11 @@ from typing import Any
 from perdure.actors.gate import Gate, Limits
 from perdure.actors.ports import Env
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.activities.at_workers import AtWorkers
 from perdure.runtime.workflow.activities.call import TimeLimit, run_in_thread
+from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
-from perdure.runtime.workflow.activities.rooms import Room
+from perdure.runtime.workflow.activities.rooms import Room, least
 from perdure.runtime.workflow.failure import (
     activity_not_registered,
     activity_timed_out,
@@ -32,6 +33,7 @@ from perdure.runtime.workflow.failure import (
 from perdure.runtime.workflow.messages import Completion, RunActivity
 from perdure.runtime.workflow.payload import PayloadError
 from perdure.runtime.workflow.registry import ActivityDefinition, Registry
+from perdure.runtime.workflow.workers.pool import WorkerGone
 
 Deliver = Callable[[RunActivity, Completion], Awaitable[object]]
 """Hands the answer to the workflow that called, wherever it is, and waits until that has taken it,
@@ -53,42 +55,6 @@ class ActivityConfig:
     """For all nodes of the app together."""
 
 
-class ActivityContext:
-    """Handed to an activity as its first argument, if it takes two."""
-
-    __slots__ = ("_message", "logger")
-
-    def __init__(self, message: RunActivity, log: logging.Logger) -> None:
-        self._message = message
-        self.logger = log
-
-    @property
-    def workflow_id(self) -> str:
-        """The id of the workflow instance that called."""
-        return self._message.instance_id
-
-    @property
-    def workflow_name(self) -> str:
-        return self._message.workflow_name
-
-    @property
-    def activity_name(self) -> str:
-        return self._message.name
-
-    @property
-    def task_id(self) -> int:
-        """The number of the call in the workflow's history."""
-        return self._message.task_id
-
-    @property
-    def task_execution_id(self) -> str:
-        """The same over all retries and repeats of one call: use it as an idempotency key."""
-        return self._message.execution_id
-
-    def __repr__(self) -> str:
-        return f"<ActivityContext {self.activity_name} for {self.workflow_id}>"
-
-
 @dataclass(frozen=True, slots=True)
 class RunnerParts:
     """The collaborators of a runner."""
@@ -99,6 +65,7 @@ class RunnerParts:
     executor: Executor | None
     may_work: Callable[[], bool]
     """Whether this node may begin anything: not if others may take it for dead."""
+    workers: AtWorkers = field(default_factory=AtWorkers)
 
 
 class ActivityRunner:
@@ -110,8 +77,11 @@ class ActivityRunner:
         self._deliver = parts.deliver
         self._executor = parts.executor
         self._may_work = parts.may_work
+        self._workers = parts.workers
         self._config = config
-        self._gate = Gate(config.limits.within(config.concurrency))
+        self._gate = Gate(config.limits)
+        self._functions = Gate(Limits(config.concurrency))
+        """Activities whose code is here."""
         self._threads = Gate(Limits(config.threads))
         self._known: dict[str, set[Key]] = {}
         """What is running, waiting or not answered yet, by instance."""
@@ -159,17 +129,28 @@ class ActivityRunner:
             self.fill()
         return True
 
-    def is_in_thread(self, name: str) -> bool:
-        """Whether an activity of this name is a plain function here, and so wants a thread."""
-        return (self._kinds.get(name) or self._kind_of(name)).in_thread
-
     def _kind_of(self, name: str) -> Kind:
         definition = self._registry.activity(name)
         in_thread = definition is not None and not definition.is_async
-        kind = Kind(name if name in self._config.limits.by_name else "", in_thread)
+        at_worker = definition is None and self._workers.are_served
+        kind = Kind(name if name in self._config.limits.by_name else "", in_thread, at_worker)
         if definition is not None:
             self._kinds[name] = kind
         return kind
+
+    def has_worker(self, name: str) -> bool:
+        """Whether a worker that is connected here runs activities of this name."""
+        return self._workers.may_run(name)
+
+    def is_at_worker(self, name: str) -> bool:
+        """Whether an activity of this name is run by workers."""
+        return (self._kinds.get(name) or self._kind_of(name)).at_worker
+
+    def room_of(self, messages: Iterable[RunActivity]) -> Room:
+        """What room they take."""
+        kinds = [self._kinds.get(m.name) or self._kind_of(m.name) for m in messages]
+        at_workers = sum(kind.at_worker for kind in kinds)
+        return Room(len(kinds) - at_workers, sum(k.in_thread for k in kinds), at_workers)
 
     def knows(self, message: RunActivity) -> bool:
         """Whether this very call of an activity runs or waits here, or is not answered yet."""
@@ -207,7 +188,7 @@ class ActivityRunner:
 
     def limit(self, limits: Limits) -> None:
         """What this node may do at a time from now on, besides its own concurrency."""
-        self._gate.set(limits.within(self._config.concurrency))
+        self._gate.set(limits)
         self.fill()
 
     @property
@@ -216,10 +197,16 @@ class ActivityRunner:
         if self.is_draining or not self._may_work():
             return Room(0, 0)
         # What waits for the limit of its own name keeps no other one from beginning.
-        waiting = self._queue.count(self._admits)
+        waiting = self._queue.count(lambda kind: not kind.at_worker and self._admits(kind))
         in_thread = self._queue.count(lambda kind: kind.in_thread and self._admits(kind))
-        count = max((self._gate.room() or 0) - waiting, 0)
-        return Room(count, min(count, max((self._threads.room() or 0) - in_thread, 0)))
+        at_worker = self._queue.count(lambda kind: kind.at_worker)
+        most = self._gate.room()
+        count = max(least(self._functions.room() or 0, most) - waiting, 0)
+        return Room(
+            count,
+            min(count, max((self._threads.room() or 0) - in_thread, 0)),
+            max(least(self._workers.room - at_worker, most), 0),
+        )
 
     def take_waiting(
         self,
@@ -253,7 +240,7 @@ class ActivityRunner:
     def begin_drain(self) -> None:
         """Start nothing more; what waits is for others to run."""
         self.is_draining = True
-        everything = Room(self._queue.size, self._queue.size)
+        everything = Room(*[self._queue.size] * 3)
         for message in self._queue.take_some(everything, lambda message: True):
             self._forget(message)
 
@@ -284,10 +271,18 @@ class ActivityRunner:
             self._start(group, *found)
 
     def _admits(self, kind: Kind) -> bool:
-        return self._gate.admits(kind.name) and (not kind.in_thread or self._threads.admits(""))
+        if not self._gate.admits(kind.name):
+            return False
+        if kind.at_worker:
+            return self._workers.room > 0
+        return self._functions.admits("") and (not kind.in_thread or self._threads.admits(""))
 
     def _start(self, group: asyncio.TaskGroup, message: RunActivity, kind: Kind) -> None:
         self._gate.enter(kind.name)
+        if kind.at_worker:
+            self._workers.running += 1
+        else:
+            self._functions.enter("")
         if kind.in_thread:
             self._threads.enter("")
         self.started += 1
@@ -298,6 +293,10 @@ class ActivityRunner:
 
     def _leave(self, kind: Kind) -> None:
         self._gate.leave(kind.name)
+        if kind.at_worker:
+            self._workers.running -= 1
+        else:
+            self._functions.leave("")
         if kind.in_thread:
             self._threads.leave("")
         if not self.is_draining:
@@ -319,7 +318,11 @@ class ActivityRunner:
 
     async def _execute(self, message: RunActivity, kind: Kind) -> None:
         try:
-            event = await self._outcome(message)
+            event = await (self._workers.run(message) if kind.at_worker else self._outcome(message))
+        except WorkerGone:
+            self._forget(message)
+            self._workers.returned(message)
+            return
         finally:
             # Whether its answer can be delivered is no reason for others to wait.
             self._leave(kind)

@@ -2,7 +2,9 @@
 
 * `run` [messages] → [taken on?, …]: run these.
 * `known` [[instance id, [key, …]], …] → [key, …]: which of these calls are in your hands?
-* `room` node id, generation, count, of these in threads: told: so many could begin here at once.
+* `room` node id, generation, count, of these in threads, at workers: told: so many could begin
+  here at once.
+* `back` instance id, key: told: this call is in nobody's hands here any more.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from perdure.runtime.workflow.activities.rooms import Room
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.messages import RunActivity, decode, encode
 
-RUN, KNOWN, ROOM = "run", "known", "room"
+RUN, KNOWN, ROOM, BACK = "run", "known", "room", "back"
 _PARCEL_COUNT = 200
 _PARCEL_BYTES = 1 << 20
 _ILL_FORMED = (ValueError, TypeError, IndexError, OverflowError)
@@ -49,6 +51,10 @@ def encode_known(wanted: Mapping[str, Sequence[Key]]) -> bytes:
 
 def encode_room(node: Membership, room: Room) -> bytes:
     return _pack(ROOM, *node, *room)
+
+
+def encode_back(message: RunActivity) -> bytes:
+    return _pack(BACK, message.instance_id, message.key_of_call)
 
 
 def encode_answer(values: Sequence[Any]) -> bytes:
@@ -86,8 +92,12 @@ def decode_request(body: bytes) -> tuple[str, Sequence[Any]]:
         elif verb == KNOWN:
             return KNOWN, [(str(id_), [tuple(key) for key in keys]) for id_, keys in rest[0]]
         elif verb == ROOM:
-            node_id, generation, count, threads = rest
-            return ROOM, [Membership(str(node_id), int(generation)), Room(int(count), int(threads))]
+            node_id, generation, *counts = rest
+            room = Room(*map(int, counts))
+            return ROOM, [Membership(str(node_id), int(generation)), room]
+        elif verb == BACK:
+            instance_id, (key, run, task) = rest
+            return BACK, [str(instance_id), (int(key), int(run), int(task))]
     except (*_ILL_FORMED, msgpack.UnpackException, CorruptHistory) as error:
         raise NotUnderstood(f"a message about activities cannot be read: {error}") from error
     raise NotUnderstood(f"a message about activities of unknown kind {verb!r}")

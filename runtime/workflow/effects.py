@@ -1,0 +1,85 @@
+"""What the commands of a turn become: messages and reminders of its commit. A value module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from perdure.actors.identity import ActorRef
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.turn import TurnDraft
+from perdure.runtime.workflow.workers.execution import is_for_ever
+from perdure.runtime.workflow.workers.work import Termination
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Of one turn of one instance."""
+
+    draft: TurnDraft
+    row: Instance
+    app_id: str
+    started: h.ExecutionStarted | None
+
+    def carry_out(self) -> set[int]:
+        """Put them all into the draft. Returns the activities that are to answer."""
+        draft, row, tasks = self.draft, self.row, set()
+        for event in draft.outgoing:
+            match event:
+                case h.TaskScheduled():
+                    tasks.add(event.task_id)
+                    self.run_activity(event)
+                case h.TimerCreated():
+                    if not draft.is_over and not is_for_ever(event):
+                        draft.set_timer(row.execution, event.task_id, event.fire_at_us)
+                case h.ChildWorkflowInstanceCreated():
+                    draft.start(row, event, self._child(event))
+                case h.DetachedWorkflowInstanceCreated():
+                    draft.start(row, event, _detached(event))
+                case h.EventSent():
+                    request_id = f"sent:{row.key}:{row.execution}:{event.task_id}"
+                    raised = m.RaiseEvent(event.name, event.data, request_id)
+                    draft.send(ActorRef(m.WORKFLOW, event.instance_id), request_id, raised)
+                case h.ExecutionCompleted():
+                    pass
+        return tasks
+
+    def run_activity(self, event: h.TaskScheduled, *, again: bool = False) -> None:
+        """`again` if it was told before, by another activation perhaps."""
+        trace = None if self.started is None else self.started.trace
+        self.draft.run_activity(
+            self.row, event, self._own_app(event.app_id), again=again, trace=trace
+        )
+
+    def terminate(self, others: Iterable[Termination], number: int) -> None:
+        """End other instances; `number` tells this turn from the others of its run."""
+        for other in others:
+            message = m.Terminate(
+                h.ExecutionTerminated(other.reason, other.recursive), ignore_missing=True
+            )
+            message_id = f"terminate:{self.row.key}:{self.row.execution}:{number}"
+            self.draft.send(ActorRef(m.WORKFLOW, other.instance_id), message_id, message)
+
+    def _child(self, event: h.ChildWorkflowInstanceCreated) -> h.ExecutionStarted:
+        row = self.row
+        parent = h.Parent(
+            row.key, row.instance_id, row.execution, event.task_id, self._own_app(event.app_id)
+        )
+        trace = None if self.started is None else self.started.trace
+        return h.ExecutionStarted(event.name, event.input, event.version, parent, trace=trace)
+
+    def _own_app(self, target_app: str | None) -> str | None:
+        """The app that an answer is to come back to, if what is asked is of another one."""
+        return None if target_app is None else self.app_id
+
+
+def _detached(event: h.DetachedWorkflowInstanceCreated) -> h.ExecutionStarted:
+    return h.ExecutionStarted(
+        event.name,
+        event.input,
+        event.version,
+        scheduled_us=event.scheduled_us,
+        tags=event.tags,
+    )

@@ -1,0 +1,39 @@
+"""The row of an instance as a turn leaves it. A value module."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.executor import Executor
+from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.turn import TurnDraft
+
+
+def row_after(
+    row: Instance, draft: TurnDraft, execution: Executor | None, open_tasks: Collection[int]
+) -> Instance:
+    """`row` was before; `execution` is the live code, None if there is none any more."""
+    status, output, failure = row.status, row.output, row.failure
+    custom_status = row.custom_status
+    if draft.outgoing and isinstance(draft.outgoing[-1], h.ExecutionCompleted):
+        completed = draft.outgoing[-1]
+        status, output, failure = completed.status, completed.output, completed.failure
+    elif execution is not None:
+        status = execution.status
+    if execution is not None:
+        custom_status = execution.custom_status
+    return msgspec.structs.replace(
+        row,
+        status=status,
+        output=output,
+        failure=failure,
+        custom_status=custom_status,
+        updated_us=draft.at_us if draft.has_events else row.updated_us,
+        next_seq=row.next_seq + 1 if draft.has_events else row.next_seq,
+        has_work=bool(open_tasks) or (execution is not None and execution.undecided),
+        attempts=0,
+        stalled=None,
+    )

@@ -1,0 +1,1 @@
+"""Workflows and activities whose code is in other processes, connected by streams."""

@@ -1,0 +1,329 @@
+"""Which worker decides each turn. An owner module.
+
+A worker of this node has it first, then one of a node that has room. What no worker can take on
+waits here. Every turn stands here at most once, however often it is told, until its decision has
+been taken; and one that is lost, with its worker or with a node, is given to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from perdure.actors.identity import ActorRef
+from perdure.actors.ports import Env
+from perdure.placement.membership import ClusterView, Membership, NodeRecord
+from perdure.placement.router import Router
+from perdure.runtime.workflow.activities.inquiry import TROUBLE
+from perdure.runtime.workflow.messages import WORKFLOW
+from perdure.runtime.workflow.workers import wire
+from perdure.runtime.workflow.workers.pool import Item, Outcome, WorkerPool
+from perdure.runtime.workflow.workers.work import TURN, TurnDecided, TurnWork
+
+_TARGET = ActorRef(TURN, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDispatchConfig:
+    app_id: str
+    turn_seconds: float = 60.0
+    """A worker that has not answered for so long is not waited for."""
+    ask_seconds: float = 5.0
+    room_seconds: float = 0.25
+    """How often other nodes are told of room, if that has changed."""
+    repeat_seconds: float = 5.0
+    """How often they are told although it has not."""
+    again_seconds: float = 1.0
+    """What a worker would not do is offered again after this."""
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One decision that an instance of this node waits for."""
+
+    work: TurnWork
+    since: float
+    item: Item | None = None
+    """In the hands of a worker of this node."""
+    node: Membership | None = None
+    """Or given to another node."""
+    is_answered: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.item is None and self.node is None and not self.is_answered
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDispatchParts:
+    """The collaborators of a dispatcher."""
+
+    router: Router
+    pool: WorkerPool
+    env: Env
+
+
+class TurnDispatch:
+    """Owned by one stay of the node in the cluster. Its tasks run inside `run`."""
+
+    def __init__(self, parts: TurnDispatchParts, config: TurnDispatchConfig) -> None:
+        self._router = parts.router
+        self._pool = parts.pool
+        self._env = parts.env
+        self._config = config
+        self._turns: dict[str, _Turn] = {}
+        self._given: dict[tuple[int, int, int], _Turn] = {}
+        """Those in the hands of other nodes."""
+        self._waiting: dict[str, dict[str, _Turn]] = {}
+        """By the name of the workflow, in the order of asking."""
+        self._rooms: dict[Membership, tuple[int, int]] = {}
+        """Of other nodes: turns that could begin there, and how many workers they have."""
+        self._told: tuple[int, int] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._loop = asyncio.get_running_loop()
+        self.given = 0
+        """Turns given to other nodes."""
+
+    # ---- from workflows of this node
+
+    def receive(self, ref: ActorRef, message: object) -> None:
+        """An instance wants its next turn decided; or (None) nothing any more."""
+        there = self._turns.get(ref.id)
+        if message is None:
+            if there is not None and there.is_waiting:
+                self._forget(there)
+            return
+        assert isinstance(message, TurnWork)
+        if there is not None and wire.id_of(there.work) == wire.id_of(message):
+            if there.is_waiting:
+                there.work = message  # With what has come since.
+            return
+        if there is not None:
+            self._forget(there)
+        turn = self._turns[ref.id] = _Turn(message, self._loop.time())
+        self._place(turn)
+
+    def works_for(self, ref: ActorRef) -> bool:
+        """Whether the turn that an instance waits for is in hand."""
+        return ref.id in self._turns
+
+    @property
+    def workers(self) -> int:
+        """How many workers are connected, to any node of the app as far as is known."""
+        return len(self._pool.streams) + sum(count for _, count in self._rooms.values())
+
+    def _forget(self, turn: _Turn) -> None:
+        instance_id = turn.work.instance_id
+        if self._turns.get(instance_id) is turn:
+            del self._turns[instance_id]
+        self._given.pop(wire.id_of(turn.work)[1:], None)
+        self._unqueue(turn)
+
+    def _unqueue(self, turn: _Turn) -> None:
+        line = self._waiting.get(turn.work.name)
+        if line is not None and line.get(turn.work.instance_id) is turn:
+            del line[turn.work.instance_id]
+            if not line:
+                del self._waiting[turn.work.name]
+
+    # ---- where to
+
+    def _place(self, turn: _Turn) -> None:
+        if not self._try(turn):
+            self._waiting.setdefault(turn.work.name, {})[turn.work.instance_id] = turn
+
+    def _try(self, turn: _Turn) -> bool:
+        """Put it into somebody's hands; False if there is nobody at this moment."""
+        turn.since = self._loop.time()
+        turn.item = self._pool.offer_turn(turn.work, partial(self._ended, turn))
+        if turn.item is not None:
+            return True
+        node = self._roomiest()
+        if node is None or self._group is None:
+            return False
+        room, workers = self._rooms[node.membership]
+        self._rooms[node.membership] = (room - 1, workers)
+        turn.node = node.membership
+        self._given[wire.id_of(turn.work)[1:]] = turn
+        self.given += 1
+        self._group.create_task(self._send(node, turn))
+        return True
+
+    def _roomiest(self) -> NodeRecord | None:
+        best: NodeRecord | None = None
+        for membership, (room, _) in self._rooms.items():
+            if room > 0 and (best is None or room > self._rooms[best.membership][0]):
+                best = self._router.view.node(membership) or best
+        return best
+
+    def fill(self) -> None:
+        """Somebody may have room: give out what waits."""
+        for line in list(self._waiting.values()):
+            for turn in list(line.values()):
+                if not self._try(turn):
+                    break
+                self._unqueue(turn)
+
+    def _place_again(self, turn: _Turn) -> None:
+        """It was lost on its way, or its worker was."""
+        turn.item = turn.node = None
+        self._given.pop(wire.id_of(turn.work)[1:], None)
+        if self._turns.get(turn.work.instance_id) is turn:
+            self._place(turn)
+
+    async def _send(self, node: NodeRecord, turn: _Turn) -> None:
+        own = self._router.own_membership
+        taken = False
+        if own is not None:
+            body = wire.encode_decide(own, turn.work)
+            try:
+                answer = await self._router.ask(node, TURN, body, self._config.ask_seconds)
+                taken = answer == wire.TAKEN
+            except TROUBLE:
+                pass  # Should it have come through after all, it is decided twice, alike.
+        if not taken and turn.node == node.membership:
+            _, workers = self._rooms.get(node.membership, (0, 0))
+            self._rooms[node.membership] = (0, workers)
+            self._place_again(turn)
+
+    # ---- answers
+
+    def _ended(self, turn: _Turn, outcome: Outcome | None) -> None:
+        """A worker of this node has decided, or is gone, or would not."""
+        item, turn.item = turn.item, None
+        if outcome is None:
+            if self._group is None:
+                return
+            if item is not None and item.is_refused:
+                # Not at once: whoever would not have it may be the least busy one.
+                self._loop.call_later(self._config.again_seconds, self._place_again, turn)
+            else:
+                self._place_again(turn)
+            return
+        assert isinstance(outcome, TurnDecided)
+        turn.is_answered = True
+        if self._group is not None:
+            self._group.create_task(self._deliver(turn.work, outcome, turn))
+
+    async def _deliver(
+        self, work: TurnWork, decided: TurnDecided, turn: _Turn | None = None
+    ) -> None:
+        """Bring a decision to its instance, wherever that is, until it has been taken."""
+        target = ActorRef(WORKFLOW, work.instance_id)
+        delay = 0.02
+        while True:
+            try:
+                await self._router.call(target, decided)
+                break
+            except Exception:
+                # The node is busy, or the turn that takes it fails: then the host says so, and
+                # sets the instance aside.
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+        if turn is not None:
+            self._forget(turn)
+
+    def answered(self, message: object) -> None:
+        """A message of another node was taken by a workflow of this one."""
+        if not isinstance(message, TurnDecided):
+            return
+        turn = self._given.get((message.key, message.execution, message.after))
+        if turn is not None:
+            self._forget(turn)
+
+    # ---- from other nodes
+
+    def asked(self, body: bytes, answer: Callable[[bytes], None]) -> None:
+        """Another node's dispatcher wants something. Raises `NotUnderstood`."""
+        verb, arguments = wire.decode(body)
+        if verb == wire.DECIDE:
+            giver, work = arguments
+            item = self._pool.offer_turn(work, partial(self._foreign_ended, giver, work))
+            self._told = None  # It thinks that there is so much less.
+            answer(wire.NOT_TAKEN if item is None else wire.TAKEN)
+        elif verb == wire.BACK:
+            turn = self._turns.get(arguments.instance_id)
+            if turn is not None and wire.id_of(turn.work) == arguments and turn.node is not None:
+                self._place_again(turn)
+        else:
+            node, room, workers = arguments
+            if self._router.view.node(node) is not None:
+                self._rooms[node] = (room, workers)
+                self.fill()
+
+    def _foreign_ended(self, giver: Membership, work: TurnWork, outcome: Outcome | None) -> None:
+        if outcome is not None and self._group is not None:
+            assert isinstance(outcome, TurnDecided)
+            self._group.create_task(self._deliver(work, outcome))
+            return
+        node = self._router.view.node(giver)
+        if node is not None:
+            self._router.tell_node(node, _TARGET, wire.encode_back(work))
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Give out, deliver and tell, until cancelled."""
+        self._pool.listen(self.fill)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self.fill()
+                told_at = self._loop.time()
+                while True:
+                    if self._loop.time() - told_at >= self._config.repeat_seconds:
+                        self._told, told_at = None, self._loop.time()
+                    self._tell_room()
+                    self._look_at_late_ones()
+                    await asyncio.sleep(self._config.room_seconds)
+        finally:
+            self._group = None
+            self._pool.unlisten(self.fill)
+
+    def on_view(self, view: ClusterView) -> None:
+        """The cluster has changed."""
+        present = {node.membership for node in view.present(self._config.app_id)}
+        self._rooms = {node: room for node, room in self._rooms.items() if node in present}
+        self._told = None
+        for turn in list(self._turns.values()):
+            if self._router.owned(turn.work.instance_id) is None:
+                self._forget(turn)  # It has another owner, who asks for it.
+            elif turn.node is not None and turn.node not in present:
+                self._place_again(turn)
+
+    def _tell_room(self) -> None:
+        found = (self._pool.turn_room(), len(self._pool.streams))
+        if found == self._told:
+            return
+        self._told = found
+        own = self._router.own_membership
+        if own is None:
+            return
+        body = wire.encode_room(own, *found)
+        for node in self._router.view.present(self._config.app_id):
+            if not self._router.is_self(node):
+                self._router.tell_node(node, _TARGET, body)
+
+    def _look_at_late_ones(self) -> None:
+        """A worker that hangs keeps its turn no longer; its answer may still come first."""
+        before = self._loop.time() - self._config.turn_seconds
+        for turn in [t for t in self._turns.values() if t.since < before]:
+            if turn.item is None and turn.node is None:
+                continue
+            self._env.log.warning(
+                "a worker has not decided a turn in time; another one gets it",
+                extra={
+                    "event": "turn_late",
+                    "instance_id": turn.work.instance_id,
+                    "workflow": turn.work.name,
+                    "worker": "" if turn.item is None else turn.item.stream.name,
+                },
+            )
+            if turn.item is not None:
+                self._pool.withdraw(turn.item)
+            self._place_again(turn)
+
+    def __repr__(self) -> str:
+        return f"<TurnDispatch turns={len(self._turns)} {self._pool!r}>"

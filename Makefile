@@ -52,7 +52,7 @@ bench: $(VENV)/.dev  ## The figures of the budget, measured on this machine.
 
 .PHONY: clean
 clean:  ## Remove .venv, caches and build results. Databases stay.
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-sdk build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The demo needs the package alone; the tools for development are only fetched for those who use them.

@@ -30,6 +30,14 @@ class Durability(StrEnum):
     NORMAL = "normal"
 
 
+class WorkerDialect(StrEnum):
+    """Whose form of the wire the workers in other processes use; AUTO sees it by each stream."""
+
+    AUTO = "auto"
+    DAPR = "dapr"
+    MICROSOFT = "microsoft"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """The settings of one node. Raises `ConfigError` if they do not go together."""
@@ -41,7 +49,10 @@ class NodeConfig:
     port: int = 3500
     """0 takes any free port."""
     reuse_port: bool = False
-    """Share the port with other nodes on this machine; the kernel spreads the connections."""
+    """Share the ports with other nodes on this machine; the kernel spreads the connections."""
+    grpc_port: int | None = None
+    """Where workers in other processes connect, on `host`; 0 takes any free port, None has none."""
+    worker_dialect: WorkerDialect = WorkerDialect.AUTO
     peer_host: str = "127.0.0.1"
     """Where other nodes reach this one."""
     peer_port: int = 0
@@ -129,7 +140,8 @@ class NodeConfig:
         return self.lease_seconds / 5
 
 
-_FROM_ZERO = frozenset({"port", "peer_port", "drain_seconds"})
+FROM_ZERO = frozenset({"port", "grpc_port", "peer_port", "drain_seconds"})
+"""Numbers that may be 0, and mean it."""
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -140,6 +152,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "Path": (Path,),
     "Durability": (Durability,),
+    "WorkerDialect": (WorkerDialect,),
     "tuple[str, ...]": (tuple,),
     "Mapping[str, int]": (Mapping,),
 }
@@ -159,7 +172,7 @@ def _check_value(name: str, kind: str, value: Any) -> None:
         return
     if not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, found {value}")
-    if name in _FROM_ZERO:
+    if name in FROM_ZERO:
         if value < 0:
             raise ConfigError(f"{name} must not be negative, found {value}")
     elif value <= 0:
@@ -172,9 +185,11 @@ def _check_relations(config: NodeConfig) -> None:
             "app_id must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or "
             f"digit, found {config.app_id!r}"
         )
-    for name in ("port", "peer_port"):
-        if getattr(config, name) > 65_535:
+    for name in ("port", "grpc_port", "peer_port"):
+        if (getattr(config, name) or 0) > 65_535:
             raise ConfigError(f"{name} must be at most 65535, found {getattr(config, name)}")
+    if config.grpc_port and config.grpc_port == config.port:
+        raise ConfigError(f"port and grpc_port are both {config.port}: each needs one of its own")
     if config.node_id is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", config.node_id):
         raise ConfigError(
             f"node_id must be 1 to 128 letters, digits, '.', '_' or '-', found {config.node_id!r}"

@@ -9,10 +9,19 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from perdure.runtime.config import KIB, MIB, ConfigError, Durability, NodeConfig
+from perdure.runtime.config import (
+    FROM_ZERO,
+    KIB,
+    MIB,
+    ConfigError,
+    Durability,
+    NodeConfig,
+    WorkerDialect,
+)
 
 PREFIX = "PERDURE_"
 _NO_SETTINGS = frozenset({"PERDURE_URL"})
@@ -24,17 +33,23 @@ def load(
     env: Mapping[str, str] | None = None,
     toml_path: Path | None = None,
     defaults: Mapping[str, Any] | None = None,
+    *,
+    in_place_of_sidecar: bool = False,
 ) -> NodeConfig:
     """Settings by flag, else by `PERDURE_*`, else by the TOML file, else by default.
 
     `flags` go by the names of the settings; None stands for a flag that was not given. `env` is the
     process's own environment if not given; an empty variable counts as not set. `defaults` stand
-    in for those of `NodeConfig`. Raises `ConfigError`.
+    in for those of `NodeConfig`. `in_place_of_sidecar`: DAPR_HTTP_PORT and DAPR_GRPC_PORT, by which
+    programs find Dapr, are ports of this node. Raises `ConfigError`.
     """
     found: dict[str, Any] = dict(defaults or {})
     if toml_path is not None:
         found.update(_from_toml(toml_path))
-    found.update(_from_env(os.environ if env is None else env))
+    env = os.environ if env is None else env
+    if in_place_of_sidecar:
+        found.update(_ports_of_sidecar(env))
+    found.update(_from_env(env))
     for name, value in (flags or {}).items():
         if value is not None:
             flag = "--" + name.replace("_", "-")
@@ -52,6 +67,15 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
             if env[variable].strip():
                 found[name] = _read(name, env[variable], variable)
     return found
+
+
+def _ports_of_sidecar(env: Mapping[str, str]) -> dict[str, Any]:
+    variables = {"port": "DAPR_HTTP_PORT", "grpc_port": "DAPR_GRPC_PORT"}
+    return {
+        name: _read(name, env[variable], variable)
+        for name, variable in variables.items()
+        if env.get(variable, "").strip()
+    }
 
 
 def _from_toml(path: Path) -> dict[str, Any]:
@@ -95,7 +119,7 @@ def _read(name: str, value: Any, source: str) -> Any:
     kind = _kinds()[name]
     if kind == "tuple[str, ...]" and isinstance(value, list):
         return tuple(value)
-    if kind == "int | None" and value in (0, "0"):
+    if kind == "int | None" and name not in FROM_ZERO and value in (0, "0"):
         return None  # As in Dapr: no limit.
     if not isinstance(value, str):
         return value
@@ -143,11 +167,22 @@ def _flag(text: str) -> bool:
     raise ValueError(f"expected true or false, found {text!r}")
 
 
-def _durability(text: str) -> Durability:
-    try:
-        return Durability(text.lower())
-    except ValueError as error:
-        raise ValueError(f"expected full or normal, found {text!r}") from error
+def _one_of(choices: type[StrEnum]) -> Callable[[str], StrEnum]:
+    def read(text: str) -> StrEnum:
+        try:
+            return choices(text.lower())
+        except ValueError as error:
+            raise ValueError(_no_choice(text, [str(choice) for choice in choices])) from error
+
+    return read
+
+
+def _no_choice(text: str, choices: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(text.lower(), choices, n=1)
+    step = f"; did you mean {near[0]}?" if near else ""
+    return f"expected {', '.join(choices[:-1])} or {choices[-1]}, found {text!r}{step}"
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
@@ -158,7 +193,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "Mapping[str, int]": _limits,
     "bool": _flag,
     "Path": Path,
-    "Durability": _durability,
+    "Durability": _one_of(Durability),
+    "WorkerDialect": _one_of(WorkerDialect),
     "tuple[str, ...]": _names,
 }
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.runtime.api.server import ApiServer
+    from perdure.runtime.rpc.server import RpcServer
 
 from perdure.placement.membership import Membership, NodeIdentity
 from perdure.placement.ports import Answer
@@ -28,7 +29,7 @@ from perdure.runtime.api.peers.links import PeerLinks
 from perdure.runtime.api.ports import ApiConfig, ClusterStatus, NodeStatus
 from perdure.runtime.cluster_desk import ClusterDesk
 from perdure.runtime.cluster_facts import hosted_by, missing_on
-from perdure.runtime.config import NodeConfig
+from perdure.runtime.config import NodeConfig, WorkerDialect
 from perdure.runtime.engine import Engine, EngineSeams
 from perdure.runtime.environment import SystemEnv, is_alive, this_process
 from perdure.runtime.settings import engine_config
@@ -46,7 +47,7 @@ from perdure.runtime.workflow.service import WorkflowService
 ACTIVITY_THREADS = "perdure-activity"
 """What the names of the threads for synchronous activities begin with."""
 
-App = ModuleType | Registry | Iterable[Callable[..., Any]]
+App = ModuleType | Registry | Iterable[Callable[..., Any]] | None
 
 
 class Node:
@@ -56,7 +57,8 @@ class Node:
     leaving the block drains it. `node.service` manages its workflows.
 
     Args:
-        app: A module with decorated functions, the functions themselves, or a `Registry`.
+        app: A module with decorated functions, the functions themselves, or a `Registry`; None if
+            all code is in workers, which connect to `grpc_port` of `config`.
         store: The database file, `:memory:` for none; overrides that of `config`.
         config: All other settings.
         http: Also serve the HTTP API, on the host and port of `config`.
@@ -79,7 +81,7 @@ class Node:
     ) -> None:
         config = config or NodeConfig()
         self.config = config if store is None else replace(config, store=Path(store))
-        self.registry = Registry.of(app)
+        self.registry = Registry() if app is None else Registry.of(app)
         self._http = http
         self._env = SystemEnv()
         self._open = AsyncExitStack()
@@ -87,6 +89,7 @@ class Node:
         self._engine: Engine | None = None
         self._running: asyncio.Task[None] | None = None
         self._url: str | None = None
+        self._grpc_address: str | None = None
         self.failure: BaseException | None = None
         """What ended the engine, if it did not end because it was told to."""
         self._node_id = ""
@@ -108,6 +111,11 @@ class Node:
     def url(self) -> str | None:
         """Where the HTTP API is; None without one."""
         return self._url
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Where workers in other processes connect, `127.0.0.1:50001`; None if they cannot."""
+        return self._grpc_address
 
     @property
     def peer_statistics(self) -> PeerStatistics | None:
@@ -155,6 +163,7 @@ class Node:
         engine = self._engine = Engine(self.registry, seams, engine_config(config))
         self._cluster = ClusterDesk(engine, env.log, config.lease_seconds, self.request_shutdown)
         server = await self._bind(undo) if self._http else None
+        rpc_server = await self._bind_rpc(undo) if config.grpc_port is not None else None
         await engine.join(self._identity(node_id, peers))
         # The root of all tasks of this node; everything below is in the engine's group.
         self._running = asyncio.get_running_loop().create_task(engine.run())
@@ -170,6 +179,9 @@ class Node:
         if server is not None:
             undo.push_async_callback(server.close)  # Before the engine ends, and once more after.
             await server.open()
+        if rpc_server is not None:
+            undo.push_async_callback(rpc_server.close)
+            await rpc_server.open()
 
     def _identity(self, node_id: str, peers: PeerLinks | NoPeers) -> NodeIdentity:
         """Who this node is, now that it is known where it listens."""
@@ -182,7 +194,7 @@ class Node:
             pid=process.pid,
             started=process.started,
             boot_id=process.boot_id,
-            hosted_types=hosted_by(self.registry),
+            hosted_types=hosted_by(self.registry, serves_workers=self.config.grpc_port is not None),
             peer_address="" if isinstance(peers, NoPeers) else peers.address,
         )
 
@@ -209,6 +221,37 @@ class Node:
         self._url = server.url
         return server
 
+    async def _bind_rpc(self, undo: AsyncExitStack) -> RpcServer:
+        """The door for workers in other processes, and for Dapr's clients."""
+        from perdure.runtime.api.health import metadata
+        from perdure.runtime.rpc.dialect import Dialect
+        from perdure.runtime.rpc.ports import RpcConfig
+        from perdure.runtime.rpc.server import RpcServer
+        from perdure.runtime.rpc.services import services
+        from perdure.runtime.rpc.worker_methods import WorkerConfig, WorkerMethods
+
+        config, api = self.config, self.api_config
+        is_auto = config.worker_dialect is WorkerDialect.AUTO
+        worker_config = WorkerConfig(
+            dialect=None if is_auto else Dialect(config.worker_dialect.value),
+            message_bytes_max=config.max_body_bytes,
+        )
+        methods = WorkerMethods(self.engine.pool, self._env, worker_config)
+        assert config.grpc_port is not None
+        rpc_config = RpcConfig(
+            host=config.host,
+            port=config.grpc_port,
+            reuse_port=config.reuse_port,
+            tokens=config.api_tokens,
+            connections_max=config.connections_max,
+            message_bytes_max=config.max_body_bytes,
+            drain_seconds=config.drain_seconds,
+        )
+        table = services(self.service, methods, config.app_id, lambda: metadata(self.status(), api))
+        server = await undo.enter_async_context(RpcServer(rpc_config, table))
+        self._grpc_address = server.address
+        return server
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -219,6 +262,7 @@ class Node:
         try:
             # While others take over, this node still answers, and finds the way to them.
             await self.engine.hand_over()
+            await self.engine.pool.drain(self.config.drain_seconds)
         finally:
             self.service.close()  # Whoever waits for a workflow is answered now, not at the end.
             await self._open.aclose()

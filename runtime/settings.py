@@ -26,6 +26,7 @@ def engine_config(config: NodeConfig) -> EngineConfig:
             lease_seconds=config.lease_seconds,
             drain_seconds=config.drain_seconds,
             turns_max=config.workflow_concurrency,
+            serves_workers=config.grpc_port is not None,
             turn_limits=Limits(config.cluster_workflows_max, config.workflow_limits),
             host=_host(config),
             committer=CommitterConfig(

@@ -13,7 +13,10 @@ from perdure.runtime.cli.exits import EPILOG, ExitCode, code_of, message_of
 from perdure.runtime.cli.settings import node_options
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
-    "serve": ("perdure.runtime.cli.serve:serve", "Run a node with the workflows of APP."),
+    "serve": (
+        "perdure.runtime.cli.serve:serve",
+        "Run a node: with the workflows of APP, or of other processes.",
+    ),
     "workflow": ("perdure.runtime.cli.workflow:workflow", "Start and manage workflows."),
     "cluster": ("perdure.runtime.cli.cluster:cluster", "Look at the nodes, and drain one."),
 }

@@ -13,16 +13,28 @@ _DEFAULT_CONFIG = Path("perdure.toml")
 
 
 @click.command(epilog=EPILOG)
-@click.argument("app")
+@click.argument("app", required=False)
 @click.option("--host", metavar="ADDRESS", help="Listen on this address.  [default: 127.0.0.1]")
 @click.option("--port", metavar="NUMBER", help="Listen on this port; 0 takes any.  [default: 3500]")
+@click.option(
+    "--grpc-port",
+    metavar="NUMBER",
+    help="Let workers in other processes connect to this port; 0 takes any.  "
+    "[default: none; 50001 without APP]",
+)
+@click.option(
+    "--worker-dialect",
+    metavar="auto|dapr|microsoft",
+    help="Take all such workers for Dapr's or Microsoft's, should `auto` be wrong.  "
+    "[default: auto]",
+)
 @click.option("--store", metavar="FILE", help="The database.  [default: perdure.db]")
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=1,
     metavar="NUMBER",
-    help="Run so many processes behind the one port.  [default: 1]",
+    help="Run so many processes behind the same ports.  [default: 1]",
 )
 @click.option("--app-id", metavar="NAME", help="Whose workflows these are.  [default: default]")
 @click.option(
@@ -63,7 +75,7 @@ _DEFAULT_CONFIG = Path("perdure.toml")
 @click.option("--no-uvloop", is_flag=True, help="Use Python's own event loop even so.")
 @click.option("--tether", type=int, hidden=True, help="For worker processes: see `cli/tether.py`.")
 def serve(
-    app: str,
+    app: str | None,
     *,
     workers: int,
     config_path: Path | None,
@@ -71,11 +83,14 @@ def serve(
     tether: int | None,
     **flags: Any,
 ) -> None:
-    """Run a node with the workflows of APP.
+    """Run a node with the workflows of APP, or of workers in other processes.
 
     APP is a file (app.py) or a module (shop.orders), and may name an object in it
     (shop.orders:registry). Every setting may also stand in the environment (PERDURE_PORT) or in
     perdure.toml; a flag counts most. The API token comes from PERDURE_API_TOKEN or DAPR_API_TOKEN.
+
+    Without APP the node runs what programs for Dapr's SDKs bring with them, in any language: they
+    connect by gRPC, as to a Dapr sidecar. With --grpc-port they may do so beside an APP, too.
 
     Ctrl-C or SIGTERM stops the node: running activities get the time of --drain. A second one ends
     it at once, which loses nothing either.

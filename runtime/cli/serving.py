@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -16,14 +15,15 @@ from typing import Any
 from perdure.actors.errors import PerdureError
 from perdure.runtime import garbage
 from perdure.runtime.cli import logs
+from perdure.runtime.cli.configuring import node_config
 from perdure.runtime.cli.exits import ExitCode, code_of
-from perdure.runtime.cli.listening import problem_of
+from perdure.runtime.cli.listening import problem_of_node
 from perdure.runtime.cli.load import LoadError, load_app
 from perdure.runtime.cli.say import say, told
 from perdure.runtime.cli.tether import hold_on_to
 from perdure.runtime.config import ConfigError
-from perdure.runtime.config_reading import load
 from perdure.runtime.node import ACTIVITY_THREADS, Node
+from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.source import line_in
 
 _SUPERVISED = {"reuse_port": True}
@@ -32,33 +32,33 @@ _SUPERVISED_DEFAULTS = {"kill_stuck_writer": True}
 
 
 def run(
-    app: str,
+    app: str | None,
     flags: Mapping[str, Any],
     config_path: Path | None,
     *,
     use_uvloop: bool,
     tether: int | None = None,
 ) -> int:
-    """Serve APP; returns the exit code. Everything that is said goes to stderr.
+    """Serve APP, None for no code; returns the exit code. Everything that is said goes to stderr.
 
     `tether`, a descriptor, is given to the worker process of a supervisor.
     """
     try:
         if tether is None:
-            config = load(flags, toml_path=config_path)
+            config = node_config(app, flags, config_path)
         else:
             hold_on_to(tether)
-            flags = {**flags, **_SUPERVISED}
-            config = load(flags, toml_path=config_path, defaults=_SUPERVISED_DEFAULTS)
+            config = node_config(app, {**flags, **_SUPERVISED}, config_path, _SUPERVISED_DEFAULTS)
         logs.set_up(config.log_level)
-        node = Node(load_app(app), config=config, http=True)
+        registry = Registry() if app is None else load_app(app)
+        node = Node(registry, config=config, http=True)
     except ConfigError as error:
         return told(str(error), ExitCode.USAGE)
     except LoadError as error:
         return told(str(error), error.exit_code)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
-            runner.run(_serve(node, is_supervised=tether is not None))
+            runner.run(_serve(node, app, is_supervised=tether is not None))
     except KeyboardInterrupt as error:
         # Ctrl-C does not come this way: it is the app's own, and only the node's end stops it.
         where = line_in(error.__traceback__) or "code of the app"
@@ -73,20 +73,17 @@ def run(
     return ExitCode.OK
 
 
-async def _serve(node: Node, *, is_supervised: bool) -> None:
-    registry, config = node.registry, node.config
+async def _serve(node: Node, app: str | None, *, is_supervised: bool) -> None:
+    config = node.config
     stop = _Stop(node, config.drain_seconds, is_supervised=is_supervised)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.signalled, number)
     async with node:
         garbage.settle()
-        workflows = sum(1 for _ in registry.workflows())
-        activities = sum(1 for _ in registry.activities())
-        say(
-            f"ready on {node.url}, store {config.store} ({config.durability}), "
-            f"{_counted(workflows, 'workflow')}, {_counted(activities, 'activity')}"
-        )
+        code = "no workflows of its own" if app is None else _contents(node.registry)
+        where = f"{node.url}, grpc://{node.grpc_address}" if node.grpc_address else node.url
+        say(f"ready on {where}, store {config.store} ({config.durability}), {code}")
         await node.run_until_stopped()
     say("stopped")
 
@@ -122,15 +119,8 @@ def _ended(error: BaseException, node: Node) -> int:
     first = error
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    config = node.config
-    if isinstance(first, OSError):
-        if config.peer_port and f"', {config.peer_port})" in str(first):
-            where = f"peer_port {config.peer_port} on {config.peer_host}"
-            in_use = first.errno == errno.EADDRINUSE
-            why = "is in use by another process" if in_use else f"cannot be had: {first.strerror}"
-            return told(f"{where} {why}", ExitCode.FAILED)
-        if found := problem_of(first, config.host, config.port):
-            return told(*found)
+    if isinstance(first, OSError) and (found := problem_of_node(first, node.config)):
+        return told(*found)
     if isinstance(first, PerdureError):
         if first is node.failure:
             return code_of(first)  # The log has said so.
@@ -147,6 +137,12 @@ def _loop_factory(use_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] |
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _contents(registry: Registry) -> str:
+    workflows = sum(1 for _ in registry.workflows())
+    activities = sum(1 for _ in registry.activities())
+    return f"{_counted(workflows, 'workflow')}, {_counted(activities, 'activity')}"
 
 
 def _counted(number: int, what: str) -> str:

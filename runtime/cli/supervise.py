@@ -1,4 +1,4 @@
-"""`perdure serve --workers N`: several nodes of one app behind one port. An edge module.
+"""`perdure serve --workers N`: several nodes of one app behind the same ports. An edge module.
 
 Every worker is a plain `perdure serve`; this process only looks after them.
 """
@@ -8,50 +8,55 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from perdure.runtime.cli.configuring import node_config
 from perdure.runtime.cli.exits import ExitCode
-from perdure.runtime.cli.listening import SharedPort, problem_of
+from perdure.runtime.cli.listening import SharedGrpcPort, SharedPort, problem_of
 from perdure.runtime.cli.say import say, told
 from perdure.runtime.cli.supervisor import Supervisor
 from perdure.runtime.config import ConfigError, NodeConfig
-from perdure.runtime.config_reading import load
 
 _MEMORY = ":memory:"
 
 
 def run(
-    app: str,
+    app: str | None,
     flags: Mapping[str, Any],
     config_path: Path | None,
     *,
     workers: int,
     use_uvloop: bool,
 ) -> int:
-    """Serve APP with several processes; returns the exit code."""
+    """Serve APP, None for no code, with several processes; returns the exit code."""
     try:
-        config = load(flags, toml_path=config_path)
+        config = node_config(app, flags, config_path)
         _check(config, workers)
     except ConfigError as error:
         return told(str(error), ExitCode.USAGE)
-    try:
-        port = SharedPort(config.host, config.port)
-    except OSError as error:
-        problem = problem_of(error, config.host, config.port)
-        if problem is None:
-            raise
-        return told(*problem)
-    arguments = [*_flags_of(flags, config, port.port), *([] if use_uvloop else ["--no-uvloop"])]
-    if config_path is not None:
-        arguments += ["--config", str(config_path)]
+    with ExitStack() as held:
+        ports: dict[str, int] = {}
+        for name, hold in (("port", SharedPort), ("grpc_port", SharedGrpcPort)):
+            if (port := getattr(config, name)) is None:
+                continue
+            try:
+                ports[name] = held.enter_context(hold(config.host, port)).port
+            except OSError as error:
+                problem = problem_of(error, config.host, port, _flag(name))
+                if problem is None:
+                    raise
+                return told(*problem)
+        arguments = [*([] if app is None else [app]), *_flags_of(flags, config, ports)]
+        arguments += [] if use_uvloop else ["--no-uvloop"]
+        arguments += [] if config_path is None else ["--config", str(config_path)]
 
-    def command(number: int, tether: int) -> Sequence[str]:
-        own = [] if config.node_id is None else ["--node-id", _node_id(config.node_id, number)]
-        return [*_program(), "serve", app, *arguments, *own, "--tether", str(tether)]
+        def command(number: int, tether: int) -> Sequence[str]:
+            own = [] if config.node_id is None else ["--node-id", _node_id(config.node_id, number)]
+            return [*_program(), "serve", *arguments, *own, "--tether", str(tether)]
 
-    with port:
         supervisor = Supervisor(command, workers, lambda line: _say_ready(line, workers))
         code = asyncio.run(supervisor.run())
     say("stopped")
@@ -76,23 +81,26 @@ def _node_id(given: str, number: int) -> str:
     return f"{given}-{number}"
 
 
-def _flags_of(flags: Mapping[str, Any], config: NodeConfig, port: int) -> list[str]:
+def _flags_of(flags: Mapping[str, Any], config: NodeConfig, ports: Mapping[str, int]) -> list[str]:
     """What was given, and what must stay the same for all workers should perdure.toml change."""
     same = {
         "host": config.host,
-        "port": port,
+        **ports,
         "store": config.store,
         "app_id": config.app_id,
         "node_id": None,
     }
     words: list[str] = []
     for name, value in {**flags, **same}.items():
-        flag = "--" + name.replace("_", "-")
         if value is True:
-            words.append(flag)
+            words.append(_flag(name))
         elif value is not None:
-            words += [flag, str(value)]
+            words += [_flag(name), str(value)]
     return words
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _program() -> list[str]:

@@ -19,7 +19,10 @@ try:
 finally:
     print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
-SLOW = {"aiohttp", "aiosqlite", "asyncio", "msgspec", "msgpack", "rich", "uvloop", "http.client"}
+SLOW = {
+    *("aiohttp", "aiosqlite", "asyncio", "msgspec", "msgpack", "rich", "uvloop", "http.client"),
+    *("grpc", "google.protobuf"),
+}
 
 
 def imported_by(*args: str) -> set[str]:

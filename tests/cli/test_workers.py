@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import grpc
 import pytest
 
 from perdure.runtime.cli.exits import ExitCode
-from perdure.runtime.cli.listening import SharedPort, problem_of
+from perdure.runtime.cli.listening import SharedGrpcPort, SharedPort, problem_of
 from perdure.runtime.cli.restarts import (
     CALM_SECONDS,
     LONGEST_DELAY_SECONDS,
@@ -19,6 +22,7 @@ from perdure.runtime.cli.restarts import (
     how_it_ended,
 )
 from perdure.runtime.cli.worker_process import Lines
+from perdure.runtime.rpc.listening import HeldPort
 from tests.cli.conftest import Perdure
 
 HOST = "127.0.0.1"
@@ -34,6 +38,28 @@ def test_workers_listen_on_a_shared_port_and_others_do_not() -> None:
             socket.create_server((HOST, held.port))
         with listening(held.port, shared=True), listening(held.port, shared=True):
             pass
+
+
+def grpc_server(port: int) -> grpc.Server:
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 1)])
+    HeldPort(HOST, port, shared=True).hand_over(server.add_insecure_port)
+    server.start()
+    return server
+
+
+def test_grpc_servers_share_a_port_on_all_its_addresses_and_others_do_not() -> None:
+    with SharedGrpcPort(HOST, 0) as held:
+        for server in [grpc_server(held.port) for _ in range(2)]:
+            server.stop(None).wait()
+        with closing(HeldPort(HOST, held.port, shared=True)) as worker:
+            addresses = worker.addresses
+        for address in addresses:
+            host = address.rpartition(":")[0].strip("[]")
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with pytest.raises(OSError, match="in use"):
+                socket.create_server((host, held.port), family=family)
+    with SharedGrpcPort(HOST, held.port) as again:
+        assert again.port == held.port
 
 
 def test_a_connection_reaches_a_worker_and_never_the_one_who_holds_the_port() -> None:
@@ -129,6 +155,7 @@ def test_a_line_without_an_end_is_not_kept() -> None:
     [
         (["--store", ":memory:"], "--workers needs a file"),
         (["--port", "http"], "--port: expected a whole number"),
+        (["--grpc-port", "3500"], "port and grpc_port are both 3500"),
         (["--node-id", "n" * 127], "node_id must be 1 to 128"),
         (["--host", "0.0.0.0"], "can be reached from other machines"),
     ],
@@ -151,14 +178,17 @@ def test_one_peer_port_is_not_enough_for_two(
     assert "peer_port is 4001, and each of 2 workers needs one of its own" in result.stderr
 
 
-def test_a_port_in_use_is_named_with_the_option(perdure: Perdure) -> None:
+@pytest.mark.parametrize("flag", ["--port", "--grpc-port"])
+def test_a_port_in_use_is_named_with_the_option(perdure: Perdure, flag: str) -> None:
     with listening(0, shared=True) as taken:
         port = taken.getsockname()[1]
-        result = perdure("serve", "app.py", "--workers", "2", "--port", str(port))
+        ports = {"--port": "0", "--grpc-port": "0", flag: str(port)}
+        given = [word for pair in ports.items() for word in pair]
+        result = perdure("serve", "app.py", "--workers", "2", *given)
     assert result.exit_code == 1
     assert result.stderr == (
         f"perdure: port {port} on {HOST} is in use by another process; choose another with "
-        "--port, or --port 0 for any free one\n"
+        f"{flag}, or {flag} 0 for any free one\n"
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from perdure.runtime.config import ConfigError, Durability, NodeConfig
+from perdure.runtime.config import ConfigError, Durability, NodeConfig, WorkerDialect
 from perdure.runtime.config_reading import load
 
 
@@ -53,6 +53,10 @@ def test_a_caller_may_have_other_defaults_which_any_word_of_the_user_beats(tmp_p
         ("app_id", "shop", "shop"),
         ("allowed_hosts", "my.laptop, other", ("my.laptop", "other")),
         ("connections_max", "50", 50),
+        ("cluster_activities_max", "0", None),
+        ("grpc_port", "0", 0),
+        ("grpc_port", "50001", 50001),
+        ("worker_dialect", "Microsoft", WorkerDialect.MICROSOFT),
     ],
 )
 def test_text_is_read_in_the_unit_of_its_setting(name: str, text: str, value: Any) -> None:
@@ -69,6 +73,13 @@ def test_text_is_read_in_the_unit_of_its_setting(name: str, text: str, value: An
         ({"PERDURE_BATCH_BYTES": "4M"}, "expected a size like 4194304, 4MiB or 4MB, found '4M'"),
         ({"PERDURE_INSECURE": "maybe"}, "expected true or false, found 'maybe'"),
         ({"PERDURE_DURABILITY": "some"}, "expected full or normal, found 'some'"),
+        (
+            {"PERDURE_WORKER_DIALECT": "daper"},
+            "PERDURE_WORKER_DIALECT: expected auto, dapr or microsoft, found 'daper'; "
+            "did you mean dapr?",
+        ),
+        ({"PERDURE_WORKER_DIALECT": "?"}, "expected auto, dapr or microsoft, found '?'"),
+        ({"PERDURE_GRPC_PORT": "on"}, "PERDURE_GRPC_PORT: expected a whole number, found 'on'"),
         ({"PERDURE_PROT": "1"}, "PERDURE_PROT is not a setting; did you mean PERDURE_PORT?"),
         ({"PERDURE_XYZZY": "1"}, "PERDURE_XYZZY is not a setting; the settings are app_id, "),
     ],
@@ -81,6 +92,35 @@ def test_a_variable_that_cannot_be_used_is_named(env: dict[str, str], message: s
 
 def test_the_address_that_clients_use_is_no_setting_of_the_node() -> None:
     assert load({}, {"PERDURE_URL": "http://elsewhere"}) == NodeConfig()
+
+
+DAPR_PORTS = {"DAPR_HTTP_PORT": "3501", "DAPR_GRPC_PORT": "50002"}
+
+
+def test_a_node_in_the_place_of_a_sidecar_listens_where_programs_look_for_dapr(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "perdure.toml"
+    file.write_text("port = 1\ngrpc_port = 0\n")
+
+    def ports(flags: dict[str, Any], env: dict[str, str]) -> tuple[int, int | None]:
+        config = load(flags, env, file, {"grpc_port": 50001}, in_place_of_sidecar=True)
+        return config.port, config.grpc_port
+
+    assert ports({}, {"DAPR_GRPC_PORT": ""}) == (1, 0)
+    assert ports({}, DAPR_PORTS) == (3501, 50002)
+    ours = {**DAPR_PORTS, "PERDURE_GRPC_PORT": "50003"}
+    assert ports({}, ours) == (3501, 50003)
+    assert ports({"grpc_port": "50004"}, ours) == (3501, 50004)
+
+
+def test_another_node_leaves_the_ports_of_dapr_to_dapr() -> None:
+    assert load({}, DAPR_PORTS) == NodeConfig()
+
+
+def test_a_port_of_dapr_that_is_none_is_named_by_its_variable() -> None:
+    with pytest.raises(ConfigError, match="DAPR_GRPC_PORT: expected a whole number, found 'x'"):
+        load({}, {"DAPR_GRPC_PORT": "x"}, in_place_of_sidecar=True)
 
 
 def test_the_token_may_come_by_daprs_variable_and_is_not_shown() -> None:
@@ -156,6 +196,10 @@ def test_an_unknown_flag_is_refused() -> None:
         ({"port": -1}, "port must not be negative, found -1"),
         ({"connections_max": 0}, "connections_max must be above 0, found 0"),
         ({"port": 70_000}, "port must be at most 65535"),
+        ({"grpc_port": -1}, "grpc_port must not be negative, found -1"),
+        ({"grpc_port": 70_000}, "grpc_port must be at most 65535"),
+        ({"grpc_port": 3500}, "port and grpc_port are both 3500: each needs one of its own"),
+        ({"worker_dialect": "dapr"}, "worker_dialect must be of type WorkerDialect, found 'dapr'"),
         ({"slots": 0}, "slots must be above 0, found 0"),
         ({"slots": 70_000}, "slots must be at most 65536"),
         ({"lease_seconds": float("nan")}, "lease_seconds must be a finite number"),

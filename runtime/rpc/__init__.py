@@ -1,0 +1,1 @@
+"""The gRPC side, as Dapr's SDKs and workers speak it. An edge package; needs `perdure[grpc]`."""

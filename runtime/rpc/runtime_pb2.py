@@ -1,0 +1,5 @@
+"""The messages of `runtime.proto`; their types are in the `.pyi` beside it. An edge module."""
+
+from perdure.runtime.rpc.stubs import message_classes
+
+globals().update(message_classes("runtime.proto"))

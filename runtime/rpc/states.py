@@ -1,0 +1,84 @@
+"""Instances as the messages that tell their state; fields of requests as values. A value module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.protobuf.message import Message
+
+from perdure.runtime.api.parsing import BAD_REQUEST
+from perdure.runtime.rpc import taskhub_pb2 as pb
+from perdure.runtime.rpc.ports import View
+from perdure.runtime.rpc.values import failure_details, microseconds, timestamp
+from perdure.runtime.rpc.values import text as string
+from perdure.runtime.workflow.errors import InvalidRequest
+from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.uuids import derived_uuid
+
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+"""Seconds of the years 1 to 9999, which is what protobuf's timestamps may tell."""
+
+
+def state(row: Instance) -> pb.WorkflowState:
+    """What is known of an instance beside its payloads, custom status and failure."""
+    return pb.WorkflowState(
+        instanceId=row.instance_id,
+        name=row.name,
+        version=string(row.version),
+        workflowStatus=int(row.status),
+        createdTimestamp=timestamp(row.created_us),
+        lastUpdatedTimestamp=timestamp(row.updated_us),
+        # The same as the run's worker is given.
+        executionId=string(derived_uuid(row.instance_id, row.key, row.execution)),
+        completedTimestamp=timestamp(row.updated_us) if row.status.is_terminal else None,
+        parentInstanceId=string(row.parent_id),
+        parentAppId=string(row.parent_app),
+    )
+
+
+def whole_state(view: View) -> pb.WorkflowState:
+    """The same with those."""
+    row = view.row
+    told = state(row)
+    told.MergeFrom(
+        pb.WorkflowState(
+            input=string(view.input),
+            output=string(row.output),
+            customStatus=string(row.custom_status),
+            failureDetails=None if row.failure is None else failure_details(row.failure),
+        )
+    )
+    return told
+
+
+def found(view: View, *, with_payloads: bool) -> pb.GetInstanceResponse:
+    """The answer to whoever asks for an instance that exists."""
+    told = whole_state(view) if with_payloads else state(view.row)
+    return pb.GetInstanceResponse(exists=True, workflowState=told)
+
+
+def text(message: Message, field: str) -> str | None:
+    """The text of a StringValue; None if it is not set."""
+    value: str | None = getattr(message, field).value if message.HasField(field) else None
+    return value
+
+
+def time(message: Message, field: str) -> int | None:
+    """A time in microseconds since the epoch; None if it is not set. Raises `InvalidRequest`."""
+    if not message.HasField(field):
+        return None
+    given: pb.Timestamp = getattr(message, field)
+    if not (_EARLIEST <= given.seconds <= _LATEST and 0 <= given.nanos < 1_000_000_000):
+        problem = f"{field} is no time: {given.seconds} s and {given.nanos} ns"
+        raise InvalidRequest(BAD_REQUEST, problem)
+    return microseconds(given)[0]
+
+
+def statuses(numbers: Iterable[int]) -> tuple[Status, ...]:
+    """Statuses by their numbers, none twice. Raises `InvalidRequest`."""
+    wanted = set(numbers)
+    unknown = wanted - set(map(int, Status))
+    if unknown:
+        raise InvalidRequest(BAD_REQUEST, f"there is no workflow status {min(unknown)}")
+    return tuple(sorted(map(Status, wanted)))

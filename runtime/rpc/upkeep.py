@@ -1,0 +1,187 @@
+"""The task hub's methods about what was: history, purge, restart. An edge module.
+
+daprd refuses to purge by a filter; here it is done, since only Microsoft's clients ever ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+from grpc import StatusCode
+
+from perdure.runtime.api.parameters import INSTANCE_ID
+from perdure.runtime.rpc import taskhub_pb2 as pb
+from perdure.runtime.rpc.dialect import Dialect
+from perdure.runtime.rpc.events import Run, history_events
+from perdure.runtime.rpc.listing import instances, purge_query
+from perdure.runtime.rpc.management import check_app
+from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
+from perdure.runtime.rpc.ports import Workflows
+from perdure.runtime.rpc.statuses import RpcRefused, RpcStatus, of_instance
+from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
+from perdure.runtime.workflow.history import Turn
+from perdure.runtime.workflow.uuids import derived_uuid
+from perdure.runtime.workflow.workers.execution import steps_of
+from perdure.runtime.workflow.workers.work import Step
+
+CHUNK_EVENTS = 500
+CHUNK_BYTES = 1 << 20
+"""A chunk of a history ends beyond either of them."""
+PURGE_SECONDS_LEFT = 1.0
+"""A purge by filter answers that it is not complete when its client waits no longer than this."""
+
+_BATCH = 4
+"""Number of Microsoft's field `instanceBatch`, which is Dapr's `force` if it is a number."""
+_LENGTH_DELIMITED = 2
+
+UNSUPPORTED = {
+    "RerunWorkflowFromEvent": "an instance cannot be run again from an event here: restart it",
+    "RewindInstance": "instances cannot be rewound here: restart them",
+    "CreateTaskHub": "the task hub is the node's database, which is made when the node starts",
+    "DeleteTaskHub": "the task hub is the node's database, which no client may delete",
+    "SkipGracefulOrchestrationTerminations": "terminations are never skipped here",
+    **{
+        name: "durable entities do not exist here: use a workflow, or an actor"
+        for name in (
+            "SignalEntity",
+            "GetEntity",
+            "QueryEntities",
+            "CleanEntityStorage",
+            "CompleteEntityTask",
+            "AbandonTaskEntityWorkItem",
+        )
+    },
+}
+"""Methods that clients may know and that are not served, and why."""
+
+
+class UpkeepMethods:
+    """History, purge, restart, and what there is not."""
+
+    def __init__(self, service: Workflows, own_app_id: str) -> None:
+        self._service = service
+        self._app_id = own_app_id
+
+    def table(self) -> Methods:
+        return {
+            "PurgeInstances": Unary(pb.PurgeInstancesRequest, self.purge),
+            "GetInstanceHistory": Unary(
+                pb.GetInstanceHistoryRequest, self.history, refuse=_refuse_instance
+            ),
+            "StreamInstanceHistory": Streaming(
+                pb.StreamInstanceHistoryRequest, self.stream_history, refuse=_refuse_instance
+            ),
+            "RestartInstance": Unary(
+                pb.RestartInstanceRequest, self.restart, refuse=_refuse_instance
+            ),
+            **{name: _unsupported(f"{name}: {why}") for name, why in UNSUPPORTED.items()},
+        }
+
+    # ---- history
+
+    async def history(
+        self, request: pb.GetInstanceHistoryRequest, caller: Caller
+    ) -> pb.GetInstanceHistoryResponse:
+        """Dapr's, for clients, and for workers that have lost what they had kept."""
+        events = await self._events(INSTANCE_ID.parse(request.instanceId), Dialect.DAPR)
+        return pb.GetInstanceHistoryResponse(events=events)
+
+    async def stream_history(
+        self, request: pb.StreamInstanceHistoryRequest, caller: Caller
+    ) -> AsyncIterator[pb.HistoryChunk]:
+        """Microsoft's."""
+        instance_id = INSTANCE_ID.parse(request.instanceId)
+        chunk, size = pb.HistoryChunk(), 0
+        for event in await self._events(instance_id, Dialect.MICROSOFT):
+            chunk.events.append(event)
+            size += event.ByteSize()
+            if len(chunk.events) >= CHUNK_EVENTS or size > CHUNK_BYTES:
+                yield chunk
+                chunk, size = pb.HistoryChunk(), 0
+        yield chunk
+
+    async def _events(self, instance_id: str, dialect: Dialect) -> list[pb.HistoryEvent]:
+        row, stored = await self._service.history(instance_id)
+        turns: Iterable[Turn] = stored
+        if any(turn.decided is not None for turn in stored):
+            turns = steps_of(stored)
+        run_id = derived_uuid(instance_id, row.key, row.execution)
+        return history_events(Run(instance_id, run_id, [Step(turn) for turn in turns]), dialect)
+
+    # ---- purge
+
+    async def purge(
+        self, request: pb.PurgeInstancesRequest, caller: Caller
+    ) -> pb.PurgeInstancesResponse:
+        check_app(request.router, self._app_id)
+        recursive = request.recursive
+        batch = _batch(request)
+        if batch is not None:
+            counts = [await self._purge_if_finished(one, recursive) for one in batch]
+            return _purged(sum(counts))
+        if request.HasField("purgeInstanceFilter"):
+            return await self._purge_matching(request.purgeInstanceFilter, recursive, caller)
+        instance_id = INSTANCE_ID.parse(request.instanceId)
+        force = request.force
+        return _purged(await self._service.purge(instance_id, recursive=recursive, force=force))
+
+    async def _purge_matching(
+        self, wanted: pb.PurgeInstanceFilter, recursive: bool, caller: Caller
+    ) -> pb.PurgeInstancesResponse:
+        count = 0
+        query = purge_query(wanted)
+        if query is None:
+            return _purged(0)
+        async for row, _ in instances(self._service, query):
+            left = caller.seconds_left()
+            if left is not None and left < PURGE_SECONDS_LEFT:
+                return _purged(count, complete=False)
+            count += await self._purge_if_finished(row.instance_id, recursive)
+        return _purged(count)
+
+    async def _purge_if_finished(self, instance_id: str, recursive: bool) -> int:
+        try:
+            return await self._service.purge(instance_id, recursive=recursive)
+        except (InstanceNotFound, NotCompleted, InstanceStalled):
+            return 0
+
+    # ---- once more
+
+    async def restart(
+        self, request: pb.RestartInstanceRequest, caller: Caller
+    ) -> pb.RestartInstanceResponse:
+        instance_id = INSTANCE_ID.parse(request.instanceId)
+        made = await self._service.restart(instance_id, new_id=request.restartWithNewInstanceId)
+        return pb.RestartInstanceResponse(instanceId=made)
+
+
+def _batch(request: pb.PurgeInstancesRequest) -> list[str] | None:
+    """The ids of Microsoft's batch; None if there is none."""
+    fields = UnknownFieldSet(request)
+    for field in [fields[index] for index in range(len(fields))]:
+        if field.field_number == _BATCH and field.wire_type == _LENGTH_DELIMITED:
+            return list(pb.InstanceBatch.FromString(field.data).instanceIds)
+    return None
+
+
+def _purged(count: int, *, complete: bool = True) -> pb.PurgeInstancesResponse:
+    return pb.PurgeInstancesResponse(
+        deletedInstanceCount=count, isComplete=pb.BoolValue(value=complete)
+    )
+
+
+def _refuse_instance(
+    error: Exception,
+    request: pb.GetInstanceHistoryRequest
+    | pb.StreamInstanceHistoryRequest
+    | pb.RestartInstanceRequest,
+) -> RpcStatus:
+    return of_instance(error, request.instanceId)
+
+
+def _unsupported(why: str) -> Method:
+    async def refuse(request: pb.Empty, caller: Caller) -> pb.Empty:
+        raise RpcRefused(StatusCode.UNIMPLEMENTED, why)
+
+    return Unary(pb.Empty, refuse)

@@ -1,0 +1,175 @@
+"""The task hub's methods for workers: items go out on a stream, answers come in. An edge module."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from perdure.actors.ports import Env
+from perdure.runtime.rpc import taskhub_pb2 as pb
+from perdure.runtime.rpc.decisions import Malformed, activity_outcome, decision_of
+from perdure.runtime.rpc.dialect import Dialect, WorkerTraits, traits_of
+from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
+from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
+from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.pool import (
+    Capacity,
+    Item,
+    WorkerGone,
+    WorkerPool,
+    WorkerStream,
+)
+from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
+
+_PART_OF_MESSAGE = 0.95
+"""So much of the largest message a turn may take (spec 2.13)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    dialect: Dialect | None = None
+    """That of all workers; None to see it by what each of them says."""
+    message_bytes_max: int = 4 << 20
+    ping_seconds: float = 30.0
+
+
+class WorkerMethods:
+    """Has no state but the traits of the streams that are open."""
+
+    def __init__(self, pool: WorkerPool, env: Env, config: WorkerConfig) -> None:
+        self._pool = pool
+        self._env = env
+        self._config = config
+        self._traits: dict[WorkerStream, WorkerTraits] = {}
+        self._log = env.log if isinstance(env.log, logging.Logger) else logging.getLogger("perdure")
+
+    def table(self) -> Methods:
+        return {
+            "GetWorkItems": Streaming(pb.GetWorkItemsRequest, self.work_items),
+            "CompleteOrchestratorTask": Unary(pb.WorkflowResponse, self.complete_turn),
+            "CompleteWorkflowTask": Unary(pb.WorkflowResponse, self.complete_turn),
+            "CompleteActivityTask": Unary(pb.ActivityResponse, self.complete_activity),
+            "AbandonTaskOrchestratorWorkItem": Unary(
+                pb.AbandonOrchestrationTaskRequest, self.abandon
+            ),
+            "AbandonTaskActivityWorkItem": Unary(pb.AbandonOrchestrationTaskRequest, self.abandon),
+        }
+
+    # ---- out
+
+    async def work_items(
+        self, request: pb.GetWorkItemsRequest, caller: Caller
+    ) -> AsyncIterator[bytes]:
+        """What the worker is to do, for as long as it stays."""
+        agent = caller.metadata.get("user-agent", "")
+        traits = traits_of(request, agent, self._config.dialect)
+        stream = self._pool.connect(_capacity(traits), caller.peer)
+        self._traits[stream] = traits
+        self._log.info(
+            "a worker has connected",
+            extra={
+                "event": "worker_connected",
+                "peer": caller.peer,
+                "dialect": str(traits.dialect),
+            },
+        )
+        try:
+            while True:
+                frame = await self._next_frame(stream, traits)
+                if frame is not None:
+                    yield frame
+        except WorkerGone:
+            return  # This node sends it nothing more.
+        finally:
+            self._pool.disconnect(stream)
+            del self._traits[stream]
+            self._log.info("a worker has gone", extra={"event": "worker_gone", "peer": caller.peer})
+
+    async def _next_frame(self, stream: WorkerStream, traits: WorkerTraits) -> bytes | None:
+        seconds = None if traits.ping_field is None else self._config.ping_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                item = await stream.next()
+        except TimeoutError:
+            assert traits.ping_field is not None
+            return encode_ping(traits.ping_field)
+        if isinstance(item.work, RunActivity):
+            return encode_activity(item.work, item.token, traits)
+        return self._turn_frame(item, item.work, traits)
+
+    def _turn_frame(self, item: Item, work: TurnWork, traits: WorkerTraits) -> bytes | None:
+        item.began_us = max(self._env.now_us(), work.floor_us)
+        stream = item.stream
+        cached = stream.known_events(work)
+        frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
+        limit = self._config.message_bytes_max
+        if len(frame) > _PART_OF_MESSAGE * limit:
+            text = (
+                f"Workflow payload size {len(frame)} bytes exceeds 95% of max gRPC body size "
+                f"{limit} bytes; increase --max-body-size and restart to resume"
+            )
+            self._pool.answer(item, _stalled(item, work, text))
+            return None
+        stream.remember(work, count)
+        return frame
+
+    # ---- in
+
+    async def complete_turn(self, request: pb.WorkflowResponse, caller: Caller) -> pb.Empty:
+        """A decision. One that nobody waits for any more changes nothing."""
+        item = self._pool.find(
+            request.completionToken, is_turn=True, instance_id=request.instanceId, task_id=0
+        )
+        if item is None:
+            return pb.Empty()
+        assert isinstance(item.work, TurnWork)
+        dialect = self._traits[item.stream].dialect
+        try:
+            decided = decision_of(request, item.work, item.began_us, dialect)
+        except Malformed:
+            self._pool.refuse(item)
+            raise
+        self._pool.answer(item, decided)
+        return pb.Empty()
+
+    async def complete_activity(self, request: pb.ActivityResponse, caller: Caller) -> pb.Empty:
+        item = self._pool.find(
+            request.completionToken,
+            is_turn=False,
+            instance_id=request.instanceId,
+            task_id=request.taskId,
+        )
+        if item is not None:
+            assert isinstance(item.work, RunActivity)
+            self._pool.answer(item, activity_outcome(request, item.work.task_id))
+        return pb.Empty()
+
+    async def abandon(
+        self, request: pb.AbandonOrchestrationTaskRequest, caller: Caller
+    ) -> pb.Empty:
+        """The worker will not do it: it is offered again, later."""
+        for is_turn in (True, False):
+            item = self._pool.find(
+                request.completionToken or "-", is_turn=is_turn, instance_id="", task_id=0
+            )
+            if item is not None:
+                self._pool.refuse(item)
+        return pb.Empty()
+
+
+def _stalled(item: Item, work: TurnWork, text: str) -> TurnDecided:
+    return TurnDecided(
+        work.key, work.execution, work.after, work.covers, item.began_us, stalled=text
+    )
+
+
+def _capacity(traits: WorkerTraits) -> Capacity:
+    given = {"turns": traits.turns_max, "activities": traits.activities_max}
+    return Capacity(
+        **{name: count for name, count in given.items() if count is not None},
+        turn_names=traits.turn_names,
+        activity_names=traits.activity_names,
+        keeps_history=traits.stateful_history,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from perdure.runtime.cli.exits import ExitCode
 from perdure.runtime.config import NodeConfig
-from perdure.runtime.rpc.listening import HeldPort
+from perdure.runtime.rpc.listening import HeldPort, bound
 
 
 class SharedPort:
@@ -27,8 +27,8 @@ class SharedPort:
                 wanted = (address[0], port, *address[2:])
                 if port:
                     # Shared by SO_REUSEPORT, it could be had even if another node listens on it.
-                    _bound(family, wanted, shared=False).close()
-                held = undo.enter_context(_bound(family, wanted, shared=True))
+                    bound(family, wanted, shared=False).close()
+                held = undo.enter_context(bound(family, wanted, shared=True))
                 # All addresses of a name under one number, also if that may be any.
                 port = held.getsockname()[1]
             self._held = undo.pop_all()
@@ -61,25 +61,6 @@ class SharedGrpcPort(SharedPort):
 def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys(found))
-
-
-def _bound(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # As asyncio does it: connections of a former listener may still be in their last state.
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
-        # From now on against us: with it on both sides, Linux gives away a port that nobody listens
-        # on.
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 _ADDRESS = re.compile(r"', (\d+)[,)]")

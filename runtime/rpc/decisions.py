@@ -6,18 +6,18 @@ with `Malformed`, before anything of it counts.
 
 from __future__ import annotations
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
 from perdure.actors.errors import Refused
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.dialect import Dialect
-from perdure.runtime.rpc.values import failure_of, microseconds
+from perdure.runtime.rpc.values import failure_of, microseconds, text_in
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.executor import ContinuedAsNew
 from perdure.runtime.workflow.uuids import derived_uuid
 from perdure.runtime.workflow.workers.numbers import ROUND, first_task_id
 from perdure.runtime.workflow.workers.work import (
-    ContinueAsNew,
     Termination,
     TurnDecided,
     TurnWork,
@@ -51,7 +51,7 @@ def decision_of(
     if read.version_missing:
         return replace(answer, stalled=_version_not_available(name, work))
     answer = replace(answer, patches=tuple(version.patches), version=name)
-    if isinstance(read.end, ContinueAsNew):
+    if isinstance(read.end, ContinuedAsNew):
         return replace(answer, continued=read.end)
     outgoing = read.outgoing
     if read.end is not None:
@@ -69,7 +69,7 @@ def activity_outcome(response: pb.ActivityResponse, task_id: int) -> h.TaskCompl
     """`task_id` is ours; the one in the response is the worker's."""
     if response.HasField("failureDetails"):
         return h.TaskFailed(task_id, failure_of(response.failureDetails))
-    return h.TaskCompleted(task_id, _text(response, "result"))
+    return h.TaskCompleted(task_id, text_in(response, "result"))
 
 
 class _Reading:
@@ -81,7 +81,7 @@ class _Reading:
         self._taken: set[int] = set()
         self.outgoing: list[h.Outgoing] = []
         self.terminations: list[Termination] = []
-        self.end: h.ExecutionCompleted | ContinueAsNew | None = None
+        self.end: h.ExecutionCompleted | ContinuedAsNew | None = None
         self.version_missing = False
 
     def take(self, action: pb.WorkflowAction) -> None:
@@ -127,10 +127,10 @@ class _Reading:
         return h.TaskScheduled(
             task_id,
             _named(asked.name, action.id, "the activity"),
-            _text(asked, "input"),
+            text_in(asked, "input"),
             self._execution_id(action.id, asked.taskExecutionId),
             app_id=self._app_id(action.router or asked.router),
-            version=_text(asked, "version"),
+            version=text_in(asked, "version"),
             propagation=_scope(asked.historyPropagationScope),
         )
 
@@ -147,9 +147,9 @@ class _Reading:
             task_id,
             asked.instanceId or f"{self._work.instance_id}:{action.id:04x}",
             _named(asked.name, action.id, "the child workflow"),
-            _text(asked, "input"),
+            text_in(asked, "input"),
             app_id=self._app_id(action.router or asked.router),
-            version=_text(asked, "version"),
+            version=text_in(asked, "version"),
             propagation=_scope(asked.historyPropagationScope),
             retry_of=asked.retryParentInstanceInfo.instanceID or None,
         )
@@ -165,10 +165,10 @@ class _Reading:
             task_id,
             asked.instanceId or f"{self._work.instance_id}-{action.id:04x}",
             _named(asked.name, action.id, "the workflow"),
-            _text(asked, "input"),
+            text_in(asked, "input"),
             due,
             app_id=self._app_id(action.router),
-            version=_text(asked, "version"),
+            version=text_in(asked, "version"),
             tags=tuple(sorted(asked.tags.items())),
         )
 
@@ -183,12 +183,12 @@ class _Reading:
         target = found.targetAppID
         return target if target not in ("", found.sourceAppID) else None
 
-    def _end(self, asked: pb.CompleteWorkflowAction) -> h.ExecutionCompleted | ContinueAsNew:
-        status, result = asked.workflowStatus, _text(asked, "result")
+    def _end(self, asked: pb.CompleteWorkflowAction) -> h.ExecutionCompleted | ContinuedAsNew:
+        status, result = asked.workflowStatus, text_in(asked, "result")
         if status == h.Status.CONTINUED_AS_NEW:
             raised = [e.eventRaised for e in asked.carryoverEvents if e.HasField("eventRaised")]
             carried = tuple([self._carried(at, event) for at, event in enumerate(raised)])
-            return ContinueAsNew(result, carried, _text(asked, "newVersion"))
+            return ContinuedAsNew(result, carried, text_in(asked, "newVersion"))
         if status not in h.TERMINAL:
             raise Malformed(f"a run that ends with status {status}")
         if status != h.Status.FAILED:
@@ -202,7 +202,7 @@ class _Reading:
     def _carried(self, at: int, event: pb.EventRaisedEvent) -> h.EventRaised:
         # Not the id it came with, which the worker does not know: the next run is another one.
         request_id = derived_uuid(self._work.execution_id, self._work.covers, "carried", at)
-        return h.EventRaised(event.name, _text(event, "input"), request_id)
+        return h.EventRaised(event.name, text_in(event, "input"), request_id)
 
 
 def _version_of(response: pb.WorkflowResponse, dialect: Dialect) -> pb.WorkflowVersion:
@@ -258,13 +258,13 @@ def _time(told: pb.Timestamp, action: int) -> tuple[int, int]:
 
 def _event_sent(task_id: int, asked: pb.SendEventAction) -> h.EventSent:
     target = _named(asked.instance.instanceId, task_id, "the instance that is told")
-    return h.EventSent(task_id, target, asked.name, _text(asked, "data"))
+    return h.EventSent(task_id, target, asked.name, text_in(asked, "data"))
 
 
 def _termination(asked: pb.TerminateWorkflowAction) -> Termination:
     if not asked.instanceId:
         raise Malformed("an instance to terminate has no id")
-    return Termination(asked.instanceId, _text(asked, "reason"), asked.recurse)
+    return Termination(asked.instanceId, text_in(asked, "reason"), asked.recurse)
 
 
 def _named(name: str, action: int, what: str) -> str:
@@ -277,11 +277,3 @@ def _scope(scope: int) -> int:
     if scope not in _SCOPES:
         raise Malformed(f"{scope} is no scope of history propagation")
     return scope
-
-
-def _text(message: Message, field: str) -> str | None:
-    """The text of a `StringValue`, or None if there is none."""
-    if not message.HasField(field):
-        return None
-    found: str = getattr(message, field).value
-    return found

@@ -82,21 +82,30 @@ def _addresses(host: str) -> list[tuple[int, str]]:
 
 
 def _bound(family: int, address: tuple[str, int], shared: bool) -> socket.socket:
+    try:
+        return bound(family, address, shared=shared)
+    except OSError as error:
+        text = (error.strerror or "").lower()
+        raise OSError(
+            error.errno, f"error while attempting to bind on address {address!r}: {text}"
+        ) from None
+
+
+def bound(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
+    """A socket that has an address and does not listen. Raises `OSError`."""
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Connections of a former listener may still be in their last state.
+        # As asyncio does it: connections of a former listener may still be in their last state.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
-        # Where nobody listens, Linux gives a port to everybody who sets it.
+        # From now on against us: with it on both sides, Linux gives away a port that nobody listens
+        # on.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    except OSError as error:
+    except OSError:
         made.close()
-        text = (error.strerror or "").lower()
-        raise OSError(
-            error.errno, f"error while attempting to bind on address {address!r}: {text}"
-        ) from None
+        raise
     return made

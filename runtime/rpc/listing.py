@@ -15,6 +15,7 @@ from perdure.runtime.rpc import states
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.methods import Caller, Methods, Unary
 from perdure.runtime.rpc.ports import Workflows
+from perdure.runtime.rpc.values import text_in
 from perdure.runtime.workflow.errors import InstanceNotFound, InvalidRequest
 from perdure.runtime.workflow.history import TERMINAL
 from perdure.runtime.workflow.records import Instance, ListQuery
@@ -60,7 +61,7 @@ class ListMethods:
     ) -> pb.ListInstanceIdsResponse:
         """Microsoft's other spelling, whose filter is when an instance has finished."""
         query = ListQuery(statuses=states.statuses(request.runtimeStatus), newest_first=False)
-        query = _from_token(query, states.text(request, "lastInstanceKey"))
+        query = _from_token(query, text_in(request, "lastInstanceKey"))
         size = _page_size(request.pageSize)
         since, until = states.time(request, "completedTimeFrom"), _until(request, "completedTimeTo")
         answer = pb.ListInstanceIdsResponse()
@@ -82,10 +83,10 @@ class ListMethods:
             statuses=states.statuses(asked.runtimeStatus),
             created_from_us=states.time(asked, "createdTimeFrom"),
             created_before_us=_until(asked, "createdTimeTo"),
-            id_prefix=states.text(asked, "instanceIdPrefix") or None,
+            id_prefix=text_in(asked, "instanceIdPrefix") or None,
             newest_first=False,
         )
-        query = _from_token(query, states.text(asked, "continuationToken"))
+        query = _from_token(query, text_in(asked, "continuationToken"))
         size = _page_size(asked.maxInstanceCount)
         answer = pb.QueryInstancesResponse()
         total = 0

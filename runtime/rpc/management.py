@@ -17,9 +17,9 @@ from perdure.runtime.rpc import states
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.methods import Caller, Methods, Unary
 from perdure.runtime.rpc.ports import Workflows
-from perdure.runtime.rpc.states import text, time
+from perdure.runtime.rpc.states import time
 from perdure.runtime.rpc.statuses import STOPPING, of_start
-from perdure.runtime.rpc.values import trace_of
+from perdure.runtime.rpc.values import text_in, trace_of
 from perdure.runtime.workflow.errors import (
     InstanceExists,
     InstanceNotFound,
@@ -90,10 +90,10 @@ class ManagementMethods:
             unique |= await self._give_way(instance_id, frozenset(replaceable), caller)
         started = await self._service.start(
             name,
-            text(request, "input"),
+            text_in(request, "input"),
             instance_id=instance_id,
             start_at_us=time(request, "scheduledStartTimestamp"),
-            version=text(request, "version") or None,
+            version=text_in(request, "version") or None,
             unique=unique,
             tags=tuple(sorted(request.tags.items())),
             trace=_trace(request, caller),
@@ -152,24 +152,24 @@ class ManagementMethods:
 
     async def raise_event(self, request: pb.RaiseEventRequest, caller: Caller) -> pb.Empty:
         instance_id, event = self._instance(request), EVENT_NAME.parse(request.name)
-        await self._service.raise_event(instance_id, event, text(request, "input"))
+        await self._service.raise_event(instance_id, event, text_in(request, "input"))
         return pb.Empty()
 
     async def suspend(self, request: pb.SuspendRequest, caller: Caller) -> pb.Empty:
         instance_id = self._instance(request)
-        await self._service.suspend(instance_id, text(request, "reason"))
+        await self._service.suspend(instance_id, text_in(request, "reason"))
         await self._settled(instance_id, SUSPENDED, caller)
         return pb.Empty()
 
     async def resume(self, request: pb.ResumeRequest, caller: Caller) -> pb.Empty:
         instance_id = self._instance(request)
-        await self._service.resume(instance_id, text(request, "reason"))
+        await self._service.resume(instance_id, text_in(request, "reason"))
         await self._settled(instance_id, GOING_ON, caller)
         return pb.Empty()
 
     async def terminate(self, request: pb.TerminateRequest, caller: Caller) -> pb.Empty:
         instance_id = self._instance(request)
-        output = text(request, "output")
+        output = text_in(request, "output")
         await self._service.terminate(instance_id, output, recursive=request.recursive)
         await self._settled(instance_id, TERMINAL, caller)
         return pb.Empty()

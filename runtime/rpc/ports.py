@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from perdure.runtime.api.ports import View
 from perdure.runtime.workflow.history import Status, Trace, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
@@ -27,16 +28,6 @@ class RpcConfig:
     """Of one message that is received; a longer one ends its call with RESOURCE_EXHAUSTED."""
     drain_seconds: float = 5.0
     """How long calls under way may take to finish when the server stops."""
-
-
-class View(Protocol):
-    """An instance and its input (JSON text)."""
-
-    @property
-    def row(self) -> Instance: ...
-
-    @property
-    def input(self) -> str | None: ...
 
 
 class Workflows(Protocol):

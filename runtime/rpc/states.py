@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from google.protobuf.message import Message
 
 from perdure.runtime.api.parsing import BAD_REQUEST
+from perdure.runtime.api.ports import View
 from perdure.runtime.rpc import taskhub_pb2 as pb
-from perdure.runtime.rpc.ports import View
-from perdure.runtime.rpc.values import failure_details, microseconds, timestamp
-from perdure.runtime.rpc.values import text as string
+from perdure.runtime.rpc.values import failure_details, microseconds, text, timestamp
 from perdure.runtime.workflow.errors import InvalidRequest
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import Instance
-from perdure.runtime.workflow.uuids import derived_uuid
+from perdure.runtime.workflow.restore import worker_run_of
 
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 """Seconds of the years 1 to 9999, which is what protobuf's timestamps may tell."""
@@ -25,15 +24,14 @@ def state(row: Instance) -> pb.WorkflowState:
     return pb.WorkflowState(
         instanceId=row.instance_id,
         name=row.name,
-        version=string(row.version),
+        version=text(row.version),
         workflowStatus=int(row.status),
         createdTimestamp=timestamp(row.created_us),
         lastUpdatedTimestamp=timestamp(row.updated_us),
-        # The same as the run's worker is given.
-        executionId=string(derived_uuid(row.instance_id, row.key, row.execution)),
+        executionId=text(worker_run_of(row).execution_id),
         completedTimestamp=timestamp(row.updated_us) if row.status.is_terminal else None,
-        parentInstanceId=string(row.parent_id),
-        parentAppId=string(row.parent_app),
+        parentInstanceId=text(row.parent_id),
+        parentAppId=text(row.parent_app),
     )
 
 
@@ -43,9 +41,9 @@ def whole_state(view: View) -> pb.WorkflowState:
     told = state(row)
     told.MergeFrom(
         pb.WorkflowState(
-            input=string(view.input),
-            output=string(row.output),
-            customStatus=string(row.custom_status),
+            input=text(view.input),
+            output=text(row.output),
+            customStatus=text(row.custom_status),
             failureDetails=None if row.failure is None else failure_details(row.failure),
         )
     )
@@ -56,12 +54,6 @@ def found(view: View, *, with_payloads: bool) -> pb.GetInstanceResponse:
     """The answer to whoever asks for an instance that exists."""
     told = whole_state(view) if with_payloads else state(view.row)
     return pb.GetInstanceResponse(exists=True, workflowState=told)
-
-
-def text(message: Message, field: str) -> str | None:
-    """The text of a StringValue; None if it is not set."""
-    value: str | None = getattr(message, field).value if message.HasField(field) else None
-    return value
 
 
 def time(message: Message, field: str) -> int | None:

@@ -21,7 +21,7 @@ from perdure.runtime.rpc.ports import Workflows
 from perdure.runtime.rpc.statuses import RpcRefused, RpcStatus, of_instance
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.history import Turn
-from perdure.runtime.workflow.uuids import derived_uuid
+from perdure.runtime.workflow.restore import worker_run_of
 from perdure.runtime.workflow.workers.execution import steps_of
 from perdure.runtime.workflow.workers.work import Step
 
@@ -106,7 +106,7 @@ class UpkeepMethods:
         turns: Iterable[Turn] = stored
         if any(turn.decided is not None for turn in stored):
             turns = steps_of(stored)
-        run_id = derived_uuid(instance_id, row.key, row.execution)
+        run_id = worker_run_of(row).execution_id
         return history_events(Run(instance_id, run_id, [Step(turn) for turn in turns]), dialect)
 
     # ---- purge

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.failure import DEPTH_MAX
@@ -12,6 +14,12 @@ NOT_A_TASK = -1
 
 def text(value: str | None) -> pb.StringValue | None:
     return None if value is None else pb.StringValue(value=value)
+
+
+def text_in(message: Message, field: str) -> str | None:
+    """The text of a StringValue; None if it is not set."""
+    value: str | None = getattr(message, field).value if message.HasField(field) else None
+    return value
 
 
 def timestamp(us: int, nanos: int = 0) -> pb.Timestamp:
@@ -38,8 +46,7 @@ def trace_context(trace: h.Trace) -> pb.TraceContext:
 def trace_of(context: pb.TraceContext) -> h.Trace | None:
     if not context.traceParent:
         return None
-    state = context.traceState.value if context.HasField("traceState") else None
-    return h.Trace(context.traceParent, state)
+    return h.Trace(context.traceParent, text_in(context, "traceState"))
 
 
 def failure_details(failure: h.Failure) -> pb.TaskFailureDetails:
@@ -60,7 +67,7 @@ def failure_of(details: pb.TaskFailureDetails, depth: int = DEPTH_MAX) -> h.Fail
     return h.Failure(
         details.errorType,
         details.errorMessage,
-        details.stackTrace.value if details.HasField("stackTrace") else None,
+        text_in(details, "stackTrace"),
         inner,
         details.isNonRetriable,
     )

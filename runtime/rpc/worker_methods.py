@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -43,7 +42,6 @@ class WorkerMethods:
         self._env = env
         self._config = config
         self._traits: dict[WorkerStream, WorkerTraits] = {}
-        self._log = env.log if isinstance(env.log, logging.Logger) else logging.getLogger("perdure")
 
     def table(self) -> Methods:
         return {
@@ -67,7 +65,7 @@ class WorkerMethods:
         traits = traits_of(request, agent, self._config.dialect)
         stream = self._pool.connect(_capacity(traits), caller.peer)
         self._traits[stream] = traits
-        self._log.info(
+        self._env.log.info(
             "a worker has connected",
             extra={
                 "event": "worker_connected",
@@ -85,7 +83,9 @@ class WorkerMethods:
         finally:
             self._pool.disconnect(stream)
             del self._traits[stream]
-            self._log.info("a worker has gone", extra={"event": "worker_gone", "peer": caller.peer})
+            self._env.log.info(
+                "a worker has gone", extra={"event": "worker_gone", "peer": caller.peer}
+            )
 
     async def _next_frame(self, stream: WorkerStream, traits: WorkerTraits) -> bytes | None:
         seconds = None if traits.ping_field is None else self._config.ping_seconds

@@ -12,6 +12,7 @@ import msgpack
 import msgspec
 
 from perdure.runtime.workflow.codec import CorruptHistory, decode_event, encode_event
+from perdure.runtime.workflow.executor import ContinuedAsNew
 from perdure.runtime.workflow.history import (
     ChildWorkflowInstanceCompleted,
     ChildWorkflowInstanceFailed,
@@ -21,7 +22,7 @@ from perdure.runtime.workflow.history import (
     TaskFailed,
     TimerFired,
 )
-from perdure.runtime.workflow.workers.work import ContinueAsNew, Termination, TurnDecided
+from perdure.runtime.workflow.workers.work import Termination, TurnDecided
 
 WORKFLOW = "workflow"
 """Actor type of workflow instances; the actor id is the instance id."""
@@ -180,8 +181,8 @@ def _decided(message: TurnDecided) -> list[Any]:
     fields = list(msgspec.structs.astuple(message))
     fields[5] = [encode_event(event) for event in message.outgoing]
     if message.continued is not None:
-        input, carried, version = msgspec.structs.astuple(message.continued)
-        fields[6] = (input, [encode_event(event) for event in carried], version)
+        again = message.continued
+        fields[6] = (again.input, [encode_event(event) for event in again.carried], again.version)
     return fields
 
 
@@ -190,7 +191,7 @@ def _decided_of(fields: list[Any]) -> TurnDecided:
     if fields[6] is not None:
         input, carried, version = fields[6]
         events = tuple([decode_event(event) for event in carried])
-        fields[6] = ContinueAsNew(input, events, version)
+        fields[6] = ContinuedAsNew(input, events, version)
     fields[8] = tuple(fields[8])
     fields[10] = tuple([Termination(*each) for each in fields[10]])
     return TurnDecided(*fields)

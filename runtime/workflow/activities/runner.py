@@ -25,6 +25,7 @@ from perdure.runtime.workflow.activities.call import TimeLimit, run_in_thread
 from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
 from perdure.runtime.workflow.activities.rooms import Room, least
+from perdure.runtime.workflow.delivery import until_taken
 from perdure.runtime.workflow.failure import (
     activity_not_registered,
     activity_timed_out,
@@ -119,7 +120,7 @@ class ActivityRunner:
         known.add(key)
         if message.caller_app is not None:
             self._foreign.add(key)
-        kind = self._kinds.get(message.name) or self._kind_of(message.name)
+        kind = self._kind_of(message.name)
         is_admitted = self._admits(kind)
         if is_admitted and not queue.size and group is not None and self._may_work():
             self._start(group, message, kind)
@@ -130,6 +131,9 @@ class ActivityRunner:
         return True
 
     def _kind_of(self, name: str) -> Kind:
+        known = self._kinds.get(name)
+        if known is not None:
+            return known
         definition = self._registry.activity(name)
         in_thread = definition is not None and not definition.is_async
         at_worker = definition is None and self._workers.are_served
@@ -144,11 +148,11 @@ class ActivityRunner:
 
     def is_at_worker(self, name: str) -> bool:
         """Whether an activity of this name is run by workers."""
-        return (self._kinds.get(name) or self._kind_of(name)).at_worker
+        return self._kind_of(name).at_worker
 
     def room_of(self, messages: Iterable[RunActivity]) -> Room:
         """What room they take."""
-        kinds = [self._kinds.get(m.name) or self._kind_of(m.name) for m in messages]
+        kinds = [self._kind_of(message.name) for message in messages]
         at_workers = sum(kind.at_worker for kind in kinds)
         return Room(len(kinds) - at_workers, sum(k.in_thread for k in kinds), at_workers)
 
@@ -327,18 +331,9 @@ class ActivityRunner:
             # Whether its answer can be delivered is no reason for others to wait.
             self._leave(kind)
         completion = Completion(message.key, message.execution, event)
-        delay = 0.02
         # It stays known until its answer is durable: a workflow that is loaded meanwhile and asks
         # for what has not been answered must not have it run again.
-        while True:
-            try:
-                await self._deliver(message, completion)
-                break
-            except Exception:
-                # The node is busy, or the turn that takes it fails: then the host says so, and
-                # sets the instance aside. The answer must outlive both, and so must the node.
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
+        await until_taken(lambda: self._deliver(message, completion))
         self._recent[message.key_of_call] = None
         if len(self._recent) > _RECENT_MAX:
             self._recent.popitem(last=False)

@@ -17,6 +17,7 @@ from perdure.actors.ports import Env
 from perdure.placement.membership import ClusterView, Membership, NodeRecord
 from perdure.placement.router import Router
 from perdure.runtime.workflow.activities.inquiry import TROUBLE
+from perdure.runtime.workflow.delivery import until_taken
 from perdure.runtime.workflow.messages import WORKFLOW
 from perdure.runtime.workflow.workers import wire
 from perdure.runtime.workflow.workers.pool import Item, Outcome, WorkerPool
@@ -161,9 +162,8 @@ class TurnDispatch:
     def fill(self) -> None:
         """Somebody may have room: give out what waits."""
         for line in list(self._waiting.values()):
-            for turn in list(line.values()):
-                if not self._try(turn):
-                    break
+            # Not over a copy: there may be thousands, and room for one.
+            while line and self._try(turn := next(iter(line.values()))):
                 self._unqueue(turn)
 
     def _place_again(self, turn: _Turn) -> None:
@@ -212,16 +212,7 @@ class TurnDispatch:
     ) -> None:
         """Bring a decision to its instance, wherever that is, until it has been taken."""
         target = ActorRef(WORKFLOW, work.instance_id)
-        delay = 0.02
-        while True:
-            try:
-                await self._router.call(target, decided)
-                break
-            except Exception:
-                # The node is busy, or the turn that takes it fails: then the host says so, and
-                # sets the instance aside.
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
+        await until_taken(lambda: self._router.call(target, decided))
         if turn is not None:
             self._forget(turn)
 
@@ -309,9 +300,8 @@ class TurnDispatch:
     def _look_at_late_ones(self) -> None:
         """A worker that hangs keeps its turn no longer; its answer may still come first."""
         before = self._loop.time() - self._config.turn_seconds
-        for turn in [t for t in self._turns.values() if t.since < before]:
-            if turn.item is None and turn.node is None:
-                continue
+        out = [turn for turn in self._turns.values() if turn.item or turn.node]
+        for turn in [turn for turn in out if turn.since < before]:
             self._env.log.warning(
                 "a worker has not decided a turn in time; another one gets it",
                 extra={

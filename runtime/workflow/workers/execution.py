@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.executor import ContinuedAsNew, Outcome
+from perdure.runtime.workflow.executor import Outcome
 from perdure.runtime.workflow.loop import FOREVER_US
 from perdure.runtime.workflow.uuids import derived_uuid
 from perdure.runtime.workflow.workers.numbers import first_task_id, next_round
@@ -37,14 +37,6 @@ class WorkerRun:
     def execution_id(self) -> str:
         """Tells it from all other runs under its instance id."""
         return derived_uuid(self.instance_id, self.key, self.execution)
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A child that has not answered."""
-
-    instance_id: str
-    app_id: str | None
 
 
 class WorkerExecution:
@@ -182,8 +174,7 @@ class WorkerExecution:
         )
         self._add(step, header)
         if decided.continued is not None:
-            again = decided.continued
-            self.outcome = ContinuedAsNew(again.input, again.carried, again.version)
+            self.outcome = decided.continued
         elif self._commands and isinstance(self._commands[-1], h.ExecutionCompleted):
             self.outcome = self._commands[-1]
             self._commands = self._commands[:-1]
@@ -248,9 +239,9 @@ class WorkerExecution:
         patches, self._new_patches = self._new_patches, ()
         return patches
 
-    def open_children(self) -> Sequence[Child]:
+    def open_children(self) -> Sequence[h.ChildWorkflowInstanceCreated]:
         return [
-            Child(asked.instance_id, asked.app_id)
+            asked
             for asked in self._pending.values()
             if isinstance(asked, h.ChildWorkflowInstanceCreated)
         ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.executor import ContinuedAsNew
 
 TURN = "turn"
 """Actor type of turns that workers decide; the actor id is the instance id."""
@@ -56,14 +57,6 @@ class TurnWork:
         return self.after + len(self.incoming)
 
 
-class ContinueAsNew(msgspec.Struct, frozen=True):
-    """The code asked to begin again, with these events still to be seen."""
-
-    input: str | None
-    carried: tuple[h.EventRaised, ...] = ()
-    version: str | None = None
-
-
 class Termination(msgspec.Struct, frozen=True):
     """Another instance is to be ended."""
 
@@ -82,7 +75,7 @@ class TurnDecided(msgspec.Struct, frozen=True):
     began_us: int
     outgoing: tuple[h.Outgoing, ...] = ()
     """Under the action ids of the worker. If the run is complete the last one says so."""
-    continued: ContinueAsNew | None = None
+    continued: ContinuedAsNew | None = None
     custom_status: str | None = None
     patches: tuple[str, ...] = ()
     """All that the code has met in this run, in the order of its replay."""

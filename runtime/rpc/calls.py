@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from typing import Any, NoReturn
 
 import grpc
@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from perdure.actors.errors import NodeStopping, Retryable
-from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
+from perdure.runtime.rpc.methods import Method, Methods, Streaming, Unary
 from perdure.runtime.rpc.statuses import STOPPING, RpcStatus, shortened
 
 TOKEN_KEY = "dapr-api-token"
@@ -93,9 +93,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
         async def answer(data: bytes, context: Any) -> bytes:
             request = None
             try:
-                with self._counted(), self._broken_off(method.waits):
+                with self._counted(), self._broken_off() if method.waits else nullcontext():
                     request = method.request.FromString(data)
-                    given = await method.answer(request, _caller(context))
+                    given = await method.answer(request, _Caller(context))
                     encoded: bytes = given.SerializeToString()
                     return encoded
             except Exception as error:
@@ -108,9 +108,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
         async def write(data: bytes, context: Any) -> None:
             request = None
             try:
-                with self._counted(), self._broken_off(True):
+                with self._counted(), self._broken_off():
                     request = method.request.FromString(data)
-                    stream: Any = method.items(request, _caller(context))
+                    stream: Any = method.items(request, _Caller(context))
                     async with aclosing(stream) as items:
                         async for item in items:
                             encoded = item if type(item) is bytes else item.SerializeToString()
@@ -135,11 +135,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             self._running -= 1
 
     @contextmanager
-    def _broken_off(self, waits: bool) -> Iterator[None]:
+    def _broken_off(self) -> Iterator[None]:
         """Turn the cancellation by `close` into an error; gRPC's own is that of the client."""
-        if not waits:
-            yield
-            return
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
@@ -185,9 +182,19 @@ async def _abort(context: Any, status: RpcStatus) -> NoReturn:
     raise AssertionError("a call goes on that was ended")
 
 
-def _caller(context: Any) -> Caller:
-    metadata = _texts(context.invocation_metadata() or ())
-    return Caller(context.peer(), metadata, context.time_remaining)
+class _Caller:
+    """Taken from gRPC's context at once: to ask it after the call ends the process."""
+
+    __slots__ = ("_metadata", "peer", "seconds_left")
+
+    def __init__(self, context: Any) -> None:
+        self.peer: str = context.peer()
+        self.seconds_left: Callable[[], float | None] = context.time_remaining
+        self._metadata = context.invocation_metadata() or ()
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return _texts(self._metadata)
 
 
 def _texts(metadata: Sequence[tuple[str, str | bytes]]) -> dict[str, str]:

@@ -11,8 +11,9 @@ in their histories; those that send one do so again in each turn until they see 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.dialect import Dialect
@@ -31,8 +32,7 @@ _START_TIMER = 0
 """The timer of a delayed start is no worker's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One run and its past, as far as it was decided."""
 
     instance_id: str
@@ -44,8 +44,7 @@ class Run:
         return Run(work.instance_id, work.execution_id, work.past)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """Where in a run events stand, and for whom they are encoded."""
 
     run: Run
@@ -61,9 +60,9 @@ class _Place:
         # An answer mostly belongs to one of the last steps, so no index is kept.
         past = self.run.past
         for index in range(self.at - 1, -1, -1):
-            for event in past[index].turn.outgoing:
-                if not isinstance(event, h.ExecutionCompleted) and event.task_id == task_id:
-                    yield event
+            event = past[index].asked(task_id)
+            if event is not None:
+                yield event
 
 
 def encode_past(run: Run, count: int, dialect: Dialect) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
@@ -20,16 +20,22 @@ Refuse: TypeAlias = Callable[[Exception, Q], RpcStatus]
 """From an error, and the request that met it, to the status of the call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who makes a call, as far as it tells."""
+class Caller(Protocol):
+    """Who makes a call, as far as it tells. Most methods do not ask."""
 
-    peer: str
-    """Its address, in gRPC's form."""
-    metadata: Mapping[str, str]
-    """What came along as text; of a key that came twice, the last."""
-    seconds_left: Callable[[], float | None]
-    """Until it stops waiting; None if it waits without limit."""
+    @property
+    def peer(self) -> str:
+        """Its address, in gRPC's form."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What came along as text; of a key that came twice, the last."""
+        ...
+
+    def seconds_left(self) -> float | None:
+        """Until it stops waiting; None if it waits without limit."""
+        ...
 
 
 def _as_task_hub(error: Exception, request: object) -> RpcStatus:

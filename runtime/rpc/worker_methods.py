@@ -34,6 +34,25 @@ class WorkerConfig:
     ping_seconds: float = 30.0
 
 
+class _Pings:
+    """Keeps a stream from looking dead, until cancelled.
+
+    One timer for the stream, not one for each item: busy streams send thousands.
+    """
+
+    def __init__(self, stream: WorkerStream, seconds: float) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._next = asyncio.get_running_loop().call_later(seconds, self._ping)
+
+    def _ping(self) -> None:
+        self._stream.put_ping()
+        self._next = asyncio.get_running_loop().call_later(self._seconds, self._ping)
+
+    def cancel(self) -> None:
+        self._next.cancel()
+
+
 class WorkerMethods:
     """Has no state but the traits of the streams that are open."""
 
@@ -61,38 +80,35 @@ class WorkerMethods:
         self, request: pb.GetWorkItemsRequest, caller: Caller
     ) -> AsyncIterator[bytes]:
         """What the worker is to do, for as long as it stays."""
-        agent = caller.metadata.get("user-agent", "")
+        agent, peer = caller.metadata.get("user-agent", ""), caller.peer
         traits = traits_of(request, agent, self._config.dialect)
-        stream = self._pool.connect(_capacity(traits), caller.peer)
+        stream = self._pool.connect(_capacity(traits), peer)
         self._traits[stream] = traits
         self._env.log.info(
             "a worker has connected",
             extra={
                 "event": "worker_connected",
-                "peer": caller.peer,
+                "peer": peer,
                 "dialect": str(traits.dialect),
             },
         )
+        pings = None if traits.ping_field is None else _Pings(stream, self._config.ping_seconds)
         try:
             while True:
-                frame = await self._next_frame(stream, traits)
+                frame = self._frame(await stream.next(), traits)
                 if frame is not None:
                     yield frame
         except WorkerGone:
             return  # This node sends it nothing more.
         finally:
+            if pings is not None:
+                pings.cancel()
             self._pool.disconnect(stream)
             del self._traits[stream]
-            self._env.log.info(
-                "a worker has gone", extra={"event": "worker_gone", "peer": caller.peer}
-            )
+            self._env.log.info("a worker has gone", extra={"event": "worker_gone", "peer": peer})
 
-    async def _next_frame(self, stream: WorkerStream, traits: WorkerTraits) -> bytes | None:
-        seconds = None if traits.ping_field is None else self._config.ping_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                item = await stream.next()
-        except TimeoutError:
+    def _frame(self, item: Item | None, traits: WorkerTraits) -> bytes | None:
+        if item is None:
             assert traits.ping_field is not None
             return encode_ping(traits.ping_field)
         if isinstance(item.work, RunActivity):

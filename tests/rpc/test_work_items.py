@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,10 +106,7 @@ def test_a_count_that_cannot_be_gets_all_of_the_history(kept: int) -> None:
 def test_steps_that_came_later_do_not_belong_to_a_turn_under_way() -> None:
     steps_ = past()
     before = work(steps_[:2])
-    growing = work(steps_)
-    growing = type(growing)(
-        **{name: getattr(before, name) for name in before.__slots__} | {"past": steps_}
-    )
+    growing = msgspec.structs.replace(before, past=steps_)
     expected = encode_turn(before, BEGAN_US, "t", worker(Dialect.DAPR))
     assert encode_turn(growing, BEGAN_US, "t", worker(Dialect.DAPR)) == expected
 

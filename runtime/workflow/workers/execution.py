@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -24,7 +25,7 @@ CODE = "worker"
 START_TIMER = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkerRun:
     """Which run this is."""
 
@@ -33,7 +34,7 @@ class WorkerRun:
     execution: int
     name: str
 
-    @property
+    @cached_property
     def execution_id(self) -> str:
         """Tells it from all other runs under its instance id."""
         return derived_uuid(self.instance_id, self.key, self.execution)

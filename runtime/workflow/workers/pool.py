@@ -48,7 +48,7 @@ class Capacity:
 class Item:
     """One piece of work in the hands of a worker."""
 
-    __slots__ = ("began_us", "ended", "is_refused", "stream", "token", "work")
+    __slots__ = ("address", "began_us", "ended", "is_refused", "is_turn", "stream", "token", "work")
 
     def __init__(
         self, token: str, work: TurnWork | RunActivity, stream: WorkerStream, ended: Ended
@@ -61,17 +61,10 @@ class Item:
         """Of a turn: the time that its code reads as now."""
         self.is_refused = False
         """The worker has it, and would not do it."""
-
-    @property
-    def is_turn(self) -> bool:
-        return isinstance(self.work, TurnWork)
-
-    @property
-    def address(self) -> tuple[str, int]:
+        self.is_turn = isinstance(work, TurnWork)
+        number = 0 if isinstance(work, TurnWork) else action_id(work.task_id)
+        self.address = (self.is_turn, work.instance_id, number)
         """By which a worker that sends no tokens names it."""
-        if isinstance(self.work, TurnWork):
-            return self.work.instance_id, 0
-        return self.work.instance_id, action_id(self.work.task_id)
 
 
 class WorkerStream:
@@ -87,7 +80,7 @@ class WorkerStream:
         self.is_draining = False
         self.cached: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
         """Key, run and number of events that a worker with a memory has of an instance."""
-        self._queue: deque[Item] = deque()
+        self._queue: deque[Item | None] = deque()
         self._filled = asyncio.Event()
 
     @property
@@ -115,8 +108,16 @@ class WorkerStream:
         self._queue.append(item)
         self._filled.set()
 
-    async def next(self) -> Item:
-        """The next item to be sent. Raises `WorkerGone` once the stream is closed."""
+    def put_ping(self) -> None:
+        """Have something sent that says no more than that the line is alive."""
+        self._queue.append(None)
+        self._filled.set()
+
+    async def next(self) -> Item | None:
+        """The next item to be sent, or None for a ping.
+
+        Raises `WorkerGone` once the stream is closed.
+        """
         while not self._queue:
             if self.is_closed:
                 raise WorkerGone(f"the stream to {self.name} is closed")
@@ -126,7 +127,7 @@ class WorkerStream:
 
     def take_unsent(self) -> list[Item]:
         """What nobody has begun."""
-        unsent = list(self._queue)
+        unsent = [item for item in self._queue if item is not None]
         self._queue.clear()
         return unsent
 
@@ -263,7 +264,7 @@ class WorkerPool:
     def _give(self, stream: WorkerStream, work: TurnWork | RunActivity, ended: Ended) -> Item:
         item = Item(self._env.new_id(), work, stream, ended)
         self._items[item.token] = item
-        self._by_address[(item.is_turn, *item.address)] = item.token
+        self._by_address[item.address] = item.token
         stream.put(item)
         return item
 
@@ -299,9 +300,8 @@ class WorkerPool:
 
     def _end(self, item: Item, outcome: Outcome | None) -> None:
         del self._items[item.token]
-        address = (item.is_turn, *item.address)
-        if self._by_address.get(address) == item.token:
-            del self._by_address[address]
+        if self._by_address.get(item.address) == item.token:
+            del self._by_address[item.address]
         if item.is_turn:
             item.stream.turns -= 1
         else:

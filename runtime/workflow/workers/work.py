@@ -26,15 +26,25 @@ class Step:
     """One decision as worker code sees it: the events that it was given, then what it asked for."""
 
     turn: h.Turn
+    _asked: dict[int, h.Outgoing] | None = None
     wire: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
     """By dialect: events and bytes of its run up to its end, and its own events encoded.
 
     Made once, sent with every turn.
     """
 
+    def asked(self, task_id: int) -> h.Outgoing | None:
+        """What it asked for under that id."""
+        if self._asked is None:
+            self._asked = {
+                event.task_id: event
+                for event in self.turn.outgoing
+                if not isinstance(event, h.ExecutionCompleted)
+            }
+        return self._asked.get(task_id)
 
-@dataclass(frozen=True, slots=True)
-class TurnWork:
+
+class TurnWork(msgspec.Struct, frozen=True):
     """To a worker: decide the next turn of an instance."""
 
     instance_id: str

@@ -33,6 +33,9 @@ WORKLOADS = (
     "forwarded",
     "peer_link",
     "takeover",
+    "remote_noop",
+    "remote_chain",
+    "remote_fanout",
 )
 
 

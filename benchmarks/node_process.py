@@ -52,6 +52,7 @@ class NodeProcess:
         )
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
+        self.grpc_port = 0
         self.asked_at = 0.0
         """When the process was started, on the clock that all processes share."""
         self.start_seconds = 0.0
@@ -70,6 +71,7 @@ class NodeProcess:
         )
         ready = await self._line()
         self.url = ready["url"] or ""
+        self.grpc_port = int((ready["grpc"] or ":0").rpartition(":")[2])
         self.start_seconds = ready["at"] - self.asked_at
         return self
 
@@ -169,7 +171,7 @@ async def _serve(
     async with Node(app, config=config, http=http) as node:
         if options.settle:
             garbage.settle()
-        _say(url=node.url, at=time.perf_counter())
+        _say(url=node.url, grpc=node.grpc_address, at=time.perf_counter())
         while line := await questions.readline():
             path, arguments = json.loads(line)
             module, _, name = path.rpartition(".")

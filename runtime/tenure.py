@@ -224,7 +224,9 @@ class Tenure:
         self._tell_missing(view, view.node(own))
         if own in up:
             limits = self._config.turn_limits.share(up.index(own), len(up), at_least=1)
-            self._gate.set(limits.within(self._config.turns_max))
+            limits = limits.within(self._config.turns_max)
+            self._gate.set(limits)
+            self.turns.limit(limits)
             self.host.turns.regate()
 
     def _tell_missing(self, view: ClusterView, own: NodeRecord | None) -> None:

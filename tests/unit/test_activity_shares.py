@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from perdure.actors.gate import Limits
 from perdure.placement.membership import NodeIdentity, NodeRecord, NodeState
 from perdure.runtime.workflow.activities.shares import share_of
+from perdure.runtime.workflow.workers.work import WORKERS
 
 NAMES = "abc"
 limits = st.builds(
@@ -17,8 +18,8 @@ limits = st.builds(
 )
 
 
-def node(number: int, names: str) -> NodeRecord:
-    hosted = tuple(f"activity:{name}" for name in names)
+def node(number: int, names: str, *more: str) -> NodeRecord:
+    hosted = (*[f"activity:{name}" for name in names], *more)
     identity = NodeIdentity(
         node_id=f"n{number}",
         incarnation=f"i{number}",
@@ -78,3 +79,12 @@ def test_limits_of_one_do_not_all_fall_to_the_same_node() -> None:
 
 def test_a_node_that_is_not_up_may_begin_nothing() -> None:
     assert share_of(node(2, "a"), [node(1, "a")], Limits(None, {"a": 1})).total == 0
+
+
+def test_what_workers_run_falls_to_every_node_that_they_may_connect_to() -> None:
+    up = [node(number, "a", WORKERS) for number in range(3)]
+    shares = of_all(up, Limits(2, {"z": 4}))
+    assert [share.by_name["z"] for share in shares] == [2, 1, 1]
+    # A worker may be connected to any of them, and then has to get something.
+    assert [share.total for share in shares] == [1, 1, 1]
+    assert [share.by_name["z"] for share in of_all(up, Limits(None, {"z": 1}))] == [1, 1, 1]

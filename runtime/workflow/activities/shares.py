@@ -2,7 +2,8 @@
 
 Every node comes to the same shares from the same rows. A share of a name goes only to who can use
 it: has its code, and may run anything at all. Else it would lie idle, and with a small limit the
-name would never run.
+name would never run. What is run by workers falls to every node that they may connect to, and to
+each at least once, as in Dapr: where a worker will be is not known.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from perdure.actors.gate import Limits, part_of
 from perdure.placement.membership import NodeRecord
+from perdure.runtime.workflow.workers.work import WORKERS
 
 
 def share_of(node: NodeRecord, up: Sequence[NodeRecord], limits: Limits) -> Limits:
@@ -24,6 +26,7 @@ def share_of(node: NodeRecord, up: Sequence[NodeRecord], limits: Limits) -> Limi
     rank = memberships.index(node.membership)
     total = limits.total
     working = ranked if total is None else ranked[:total]
+    serves_workers = WORKERS in node.identity.hosted_types
     by_name = {}
     for offset, (name, limit) in enumerate(sorted(limits.by_name.items())):
         able = [o.membership for o in working if f"activity:{name}" in o.identity.hosted_types]
@@ -33,5 +36,8 @@ def share_of(node: NodeRecord, up: Sequence[NodeRecord], limits: Limits) -> Limi
             by_name[name] = part_of(limit, place, len(able))
         elif able:
             by_name[name] = 0
+        elif serves_workers:
+            by_name[name] = max(part_of(limit, rank, len(ranked)), 1)
         # Nobody has its code: it runs into its failure, for which there is no limit.
-    return Limits(None if total is None else part_of(total, rank, len(ranked)), by_name)
+    own = None if total is None else max(part_of(total, rank, len(ranked)), int(serves_workers))
+    return Limits(own, by_name)

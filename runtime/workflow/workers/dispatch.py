@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from perdure.actors.gate import Gate, Limits
 from perdure.actors.identity import ActorRef
 from perdure.actors.ports import Env
 from perdure.placement.membership import ClusterView, Membership, NodeRecord
@@ -51,6 +52,8 @@ class _Turn:
     node: Membership | None = None
     """Or given to another node."""
     is_answered: bool = False
+    is_counted: bool = False
+    """Among those that are out, as far as the limits go."""
 
     @property
     def is_waiting(self) -> bool:
@@ -82,6 +85,8 @@ class TurnDispatch:
         self._rooms: dict[Membership, tuple[int, int]] = {}
         """Of other nodes: turns that could begin there, and how many workers they have."""
         self._told: tuple[int, int] | None = None
+        self._gate = Gate()
+        """Counts the turns that are out at workers, here and on other nodes."""
         self._group: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
         self.given = 0
@@ -121,6 +126,7 @@ class TurnDispatch:
             del self._turns[instance_id]
         self._given.pop(wire.id_of(turn.work)[1:], None)
         self._unqueue(turn)
+        self._uncount(turn)
 
     def _unqueue(self, turn: _Turn) -> None:
         line = self._waiting.get(turn.work.name)
@@ -128,6 +134,19 @@ class TurnDispatch:
             del line[turn.work.instance_id]
             if not line:
                 del self._waiting[turn.work.name]
+
+    def _uncount(self, turn: _Turn) -> None:
+        """It is not out any more: another one may be."""
+        if turn.is_counted:
+            turn.is_counted = False
+            self._gate.leave(turn.work.name)
+            if not self._gate.is_open:
+                self._loop.call_soon(self.fill)
+
+    def limit(self, limits: Limits) -> None:
+        """How many turns of this node's instances may be out at a time from now on."""
+        self._gate.set(limits)
+        self.fill()
 
     # ---- where to
 
@@ -138,12 +157,16 @@ class TurnDispatch:
     def _try(self, turn: _Turn) -> bool:
         """Put it into somebody's hands; False if there is nobody at this moment."""
         turn.since = self._loop.time()
+        if not self._gate.admits(turn.work.name):
+            return False
         turn.item = self._pool.offer_turn(turn.work, partial(self._ended, turn))
         if turn.item is not None:
+            self._count(turn)
             return True
         node = self._roomiest()
         if node is None or self._group is None:
             return False
+        self._count(turn)
         room, workers = self._rooms[node.membership]
         self._rooms[node.membership] = (room - 1, workers)
         turn.node = node.membership
@@ -151,6 +174,10 @@ class TurnDispatch:
         self.given += 1
         self._group.create_task(self._send(node, turn))
         return True
+
+    def _count(self, turn: _Turn) -> None:
+        self._gate.enter(turn.work.name)
+        turn.is_counted = True
 
     def _roomiest(self) -> NodeRecord | None:
         best: NodeRecord | None = None
@@ -169,6 +196,7 @@ class TurnDispatch:
     def _place_again(self, turn: _Turn) -> None:
         """It was lost on its way, or its worker was."""
         turn.item = turn.node = None
+        self._uncount(turn)
         self._given.pop(wire.id_of(turn.work)[1:], None)
         if self._turns.get(turn.work.instance_id) is turn:
             self._place(turn)
@@ -193,6 +221,7 @@ class TurnDispatch:
     def _ended(self, turn: _Turn, outcome: Outcome | None) -> None:
         """A worker of this node has decided, or is gone, or would not."""
         item, turn.item = turn.item, None
+        self._uncount(turn)
         if outcome is None:
             if self._group is None:
                 return

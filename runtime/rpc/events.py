@@ -19,6 +19,7 @@ from perdure.runtime.rpc.dialect import Dialect
 from perdure.runtime.rpc.values import (
     NOT_A_TASK,
     failure_details,
+    span_id,
     text,
     timestamp,
     trace_context,
@@ -38,6 +39,14 @@ class Run:
     instance_id: str
     execution_id: str
     past: Sequence[Step]
+
+    @property
+    def trace(self) -> h.Trace | None:
+        """What all that it asks for belongs to."""
+        for event in self.past[0].turn.incoming if self.past else ():
+            if isinstance(event, h.ExecutionStarted):
+                return event.context
+        return None
 
     @staticmethod
     def of(work: TurnWork) -> Run:
@@ -197,7 +206,8 @@ def _execution_started(event: h.ExecutionStarted, place: _Place) -> pb.Execution
         workflowInstance=pb.WorkflowInstance(
             instanceId=run.instance_id, executionId=text(run.execution_id)
         ),
-        parentTraceContext=None if event.trace is None else trace_context(event.trace),
+        parentTraceContext=None if event.context is None else trace_context(event.context),
+        workflowSpanID=None if event.span is None else text(span_id(event.span.trace)),
         tags=dict(event.tags),
     )
     if event.parent is not None:
@@ -226,11 +236,11 @@ def _outgoing_event(event: h.Outgoing, place: _Place) -> pb.HistoryEvent | None:
     made = place.event(action_id(event.task_id))
     match event:
         case h.TaskScheduled():
-            made.taskScheduled.CopyFrom(_task_scheduled(event, to_dapr))
+            made.taskScheduled.CopyFrom(_task_scheduled(event, place, to_dapr))
         case h.TimerCreated():
             _put_timer(made.timerCreated, event)
         case h.ChildWorkflowInstanceCreated():
-            made.childWorkflowInstanceCreated.CopyFrom(_child_created(event, to_dapr))
+            made.childWorkflowInstanceCreated.CopyFrom(_child_created(event, place, to_dapr))
         case h.EventSent(_, instance_id, name, data):
             made.eventSent.CopyFrom(
                 pb.EventSentEvent(instanceId=instance_id, name=name, input=text(data))
@@ -254,10 +264,12 @@ def _completion_id(place: _Place) -> int:
     return max(numbers, default=0) + 1
 
 
-def _task_scheduled(event: h.TaskScheduled, to_dapr: bool) -> pb.TaskScheduledEvent:
+def _task_scheduled(event: h.TaskScheduled, place: _Place, to_dapr: bool) -> pb.TaskScheduledEvent:
     made = pb.TaskScheduledEvent(
         name=event.name, version=text(event.version), input=text(event.input)
     )
+    if (trace := place.run.trace) is not None:
+        made.parentTraceContext.CopyFrom(trace_context(trace))
     if to_dapr:
         made.taskExecutionId = event.execution_id.encode()
         if event.propagation:
@@ -268,7 +280,7 @@ def _task_scheduled(event: h.TaskScheduled, to_dapr: bool) -> pb.TaskScheduledEv
 
 
 def _child_created(
-    event: h.ChildWorkflowInstanceCreated, to_dapr: bool
+    event: h.ChildWorkflowInstanceCreated, place: _Place, to_dapr: bool
 ) -> pb.ChildWorkflowInstanceCreatedEvent:
     made = pb.ChildWorkflowInstanceCreatedEvent(
         instanceId=event.instance_id,
@@ -276,6 +288,8 @@ def _child_created(
         version=text(event.version),
         input=text(event.input),
     )
+    if (trace := place.run.trace) is not None:
+        made.parentTraceContext.CopyFrom(trace_context(trace))
     if to_dapr:
         if event.propagation:
             made.historyPropagationScope = event.propagation

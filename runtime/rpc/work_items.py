@@ -62,7 +62,9 @@ def encode_activity(message: RunActivity, token: str, traits: WorkerTraits) -> b
         if message.propagated is not None:
             request.propagatedHistory = message.propagated
     if message.trace_parent is not None:
-        request.parentTraceContext.CopyFrom(trace_context(h.Trace(message.trace_parent)))
+        request.parentTraceContext.CopyFrom(
+            trace_context(h.Trace(message.trace_parent, message.trace_state))
+        )
     return pb.WorkItem(activityRequest=request, completionToken=token).SerializeToString()
 
 

@@ -37,7 +37,7 @@ class Effects:
                 case h.ChildWorkflowInstanceCreated():
                     draft.start(row, event, self._child(event))
                 case h.DetachedWorkflowInstanceCreated():
-                    draft.start(row, event, _detached(event))
+                    draft.start(row, event, self._detached(event))
                 case h.EventSent():
                     request_id = f"sent:{row.key}:{row.execution}:{event.task_id}"
                     raised = m.RaiseEvent(event.name, event.data, request_id)
@@ -48,7 +48,7 @@ class Effects:
 
     def run_activity(self, event: h.TaskScheduled, *, again: bool = False) -> None:
         """`again` if it was told before, by another activation perhaps."""
-        trace = None if self.started is None else self.started.trace
+        trace = None if self.started is None else self.started.context
         self.draft.run_activity(
             self.row, event, self._own_app(event.app_id), again=again, trace=trace
         )
@@ -67,19 +67,19 @@ class Effects:
         parent = h.Parent(
             row.key, row.instance_id, row.execution, event.task_id, self._own_app(event.app_id)
         )
-        trace = None if self.started is None else self.started.trace
+        trace = None if self.started is None else self.started.context
         return h.ExecutionStarted(event.name, event.input, event.version, parent, trace=trace)
+
+    def _detached(self, event: h.DetachedWorkflowInstanceCreated) -> h.ExecutionStarted:
+        return h.ExecutionStarted(
+            event.name,
+            event.input,
+            event.version,
+            scheduled_us=event.scheduled_us,
+            tags=event.tags,
+            trace=None if self.started is None else self.started.context,
+        )
 
     def _own_app(self, target_app: str | None) -> str | None:
         """The app that an answer is to come back to, if what is asked is of another one."""
         return None if target_app is None else self.app_id
-
-
-def _detached(event: h.DetachedWorkflowInstanceCreated) -> h.ExecutionStarted:
-    return h.ExecutionStarted(
-        event.name,
-        event.input,
-        event.version,
-        scheduled_us=event.scheduled_us,
-        tags=event.tags,
-    )

@@ -139,7 +139,15 @@ def test_what_is_imported_from_outside_is_declared_as_a_dependency() -> None:
     }
     # yarl is aiohttp's own type of URLs, part of its interface.
     # The packages grpcio, protobuf and opentelemetry-api have modules of other names.
-    known = {*sys.stdlib_module_names, *declared, "yarl", "perdure", "grpc", "google", "opentelemetry"}
+    known = {
+        *sys.stdlib_module_names,
+        *declared,
+        "yarl",
+        "perdure",
+        "grpc",
+        "google",
+        "opentelemetry",
+    }
     broken = [
         source.at(line, f"imports {name}")
         for source in sources()

@@ -242,6 +242,7 @@ class Node:
         is_auto = config.worker_dialect is WorkerDialect.AUTO
         worker_config = WorkerConfig(
             dialect=None if is_auto else Dialect(config.worker_dialect.value),
+            app_id=config.app_id,
             message_bytes_max=config.max_body_bytes,
         )
         methods = WorkerMethods(self.engine.pool, self._env, worker_config)

@@ -30,6 +30,8 @@ _PART_OF_MESSAGE = 0.95
 class WorkerConfig:
     dialect: Dialect | None = None
     """That of all workers; None to see it by what each of them says."""
+    app_id: str = ""
+    """The app of this node, and so of its workers."""
     message_bytes_max: int = 4 << 20
     ping_seconds: float = 30.0
 
@@ -127,7 +129,8 @@ class WorkerMethods:
         assert isinstance(item.work, TurnWork)
         dialect = self._traits[item.stream].dialect
         try:
-            decided = decision_of(request, item.work, item.began_us, dialect)
+            own_app = self._config.app_id
+            decided = decision_of(request, item.work, item.began_us, dialect, own_app=own_app)
         except Malformed:
             self._pool.refuse(item)
             raise

@@ -9,6 +9,7 @@ from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.targets import no_app
 from perdure.runtime.workflow.turn import TurnDraft
 from perdure.runtime.workflow.workers.execution import is_for_ever
 from perdure.runtime.workflow.workers.work import Termination
@@ -28,6 +29,13 @@ class Effects:
         draft, row, tasks = self.draft, self.row, set()
         for event in draft.outgoing:
             match event:
+                case (
+                    h.TaskScheduled()
+                    | h.ChildWorkflowInstanceCreated()
+                    | h.DetachedWorkflowInstanceCreated()
+                ) if problem := no_app(event.app_id):
+                    # Code in a worker names what it likes; local code was refused before.
+                    self._fail(event, problem)
                 case h.TaskScheduled():
                     tasks.add(event.task_id)
                     self.run_activity(event)
@@ -52,6 +60,27 @@ class Effects:
         self.draft.run_activity(
             self.row, event, self._own_app(event.app_id), again=again, trace=trace
         )
+
+    def _fail(self, event: h.Outgoing, problem: str) -> None:
+        """Let a call fail that nobody can ever answer; of a detached one nobody hears."""
+        row, failure = self.row, h.Failure("ValueError", problem, non_retryable=True)
+        match event:
+            case h.TaskScheduled(task_id):
+                kind, answer = (
+                    "task",
+                    m.Completion(row.key, row.execution, h.TaskFailed(task_id, failure)),
+                )
+            case h.ChildWorkflowInstanceCreated(task_id):
+                kind, answer = (
+                    "child",
+                    m.Completion(
+                        row.key, row.execution, h.ChildWorkflowInstanceFailed(task_id, failure)
+                    ),
+                )
+            case _:
+                return
+        message_id = f"{kind}:{row.key}:{row.execution}:{task_id}"
+        self.draft.send(ActorRef(m.WORKFLOW, row.instance_id), message_id, answer)
 
     def terminate(self, others: Iterable[Termination], number: int) -> None:
         """End other instances; `number` tells this turn from the others of its run."""

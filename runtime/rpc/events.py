@@ -39,6 +39,8 @@ class Run:
     instance_id: str
     execution_id: str
     past: Sequence[Step]
+    app_id: str = ""
+    """Its app, if whoever reads it is to know."""
 
     @property
     def trace(self) -> h.Trace | None:
@@ -49,8 +51,8 @@ class Run:
         return None
 
     @staticmethod
-    def of(work: TurnWork) -> Run:
-        return Run(work.instance_id, work.execution_id, work.past)
+    def of(work: TurnWork, app_id: str = "") -> Run:
+        return Run(work.instance_id, work.execution_id, work.past, app_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,9 @@ def encode_past(run: Run, count: int, dialect: Dialect) -> tuple[int, int]:
     return events, size
 
 
-def encode_new(work: TurnWork, began_us: int, dialect: Dialect) -> bytes:
+def encode_new(work: TurnWork, began_us: int, dialect: Dialect, app_id: str = "") -> bytes:
     """`newEvents` of `WorkflowRequest`, tags included."""
-    place = _Place(Run.of(work), work.past_count, dialect, began_us)
+    place = _Place(Run.of(work, app_id), work.past_count, dialect, began_us)
     started = place.event()
     started.workflowStarted.SetInParent()
     told = [started, *_incoming_events(work.incoming, place)]
@@ -157,6 +159,8 @@ def _put_incoming(made: pb.HistoryEvent, event: h.Incoming, place: _Place) -> No
             made.eventRaised.CopyFrom(pb.EventRaisedEvent(name=name, input=text(data)))
         case h.ExecutionStarted():
             made.executionStarted.CopyFrom(_execution_started(event, place))
+            if place.dialect is Dialect.DAPR and place.run.app_id:
+                made.router = _ways(event, place.run.app_id).SerializeToString()
         case h.ExecutionSuspended(reason):
             made.executionSuspended.CopyFrom(pb.ExecutionSuspendedEvent(input=text(reason)))
         case h.ExecutionResumed(reason):
@@ -219,6 +223,14 @@ def _execution_started(event: h.ExecutionStarted, place: _Place) -> pb.Execution
     if event.scheduled_us is not None:
         made.scheduledStartTimestamp.CopyFrom(timestamp(event.scheduled_us))
     return made
+
+
+def _ways(event: h.ExecutionStarted, own_app: str) -> pb.TaskRouter:
+    """From which app to which a run was called: where its code is, its SDK sees by that."""
+    caller = None if event.parent is None else event.parent.app_id
+    if caller is None:
+        return pb.TaskRouter(sourceAppID=own_app)
+    return pb.TaskRouter(sourceAppID=caller, targetAppID=own_app)
 
 
 def _outgoing_event(event: h.Outgoing, place: _Place) -> pb.HistoryEvent | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perdure.actors.ports import Env
 from perdure.runtime.rpc import taskhub_pb2 as pb
@@ -64,7 +64,8 @@ class WorkerMethods:
     ) -> AsyncIterator[bytes]:
         """What the worker is to do, for as long as it stays."""
         agent = caller.metadata.get("user-agent", "")
-        traits = traits_of(request, agent, self._config.dialect)
+        told = traits_of(request, agent, self._config.dialect)
+        traits = replace(told, app_id=self._config.app_id)
         stream = self._pool.connect(_capacity(traits), caller.peer)
         self._traits[stream] = traits
         self._env.log.info(

@@ -55,6 +55,11 @@ def _text(event: pb.HistoryEvent) -> str:
     return f'"{answer.failureDetails.errorType}"'
 
 
+def routers(turn: pb.WorkflowRequest) -> list[pb.TaskRouter]:
+    found = [event.router for event in scripted.events(turn) if event.router]
+    return [pb.TaskRouter.FromString(router) for router in found]
+
+
 def both(router: pb.TaskRouter) -> Decide:
     return calling(scripted.task(1, "pay", router), scripted.child(2, "move", router))
 
@@ -75,12 +80,12 @@ async def test_another_apps_worker_runs_what_is_routed_to_it(shop: World, bank: 
         assert ours.runs == []
         parent = scripted.started(theirs.turns[0]).parentInstance
         assert (parent.workflowInstance.instanceId, parent.appID) == ("o", "shop")
-        routers = [
-            pb.TaskRouter.FromString(event.router).targetAppID
-            for event in scripted.events(ours.turns[-1])
-            if event.router
+        assert routers(ours.turns[-1]) == [
+            pb.TaskRouter(sourceAppID="shop"),
+            pb.TaskRouter(targetAppID="bank"),
+            pb.TaskRouter(targetAppID="bank"),
         ]
-        assert routers == ["bank", "bank"]
+        assert routers(theirs.turns[0]) == [BANK]
 
 
 async def test_another_apps_own_code_runs_what_a_worker_routes_to_it(

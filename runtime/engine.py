@@ -22,6 +22,7 @@ from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.peer_codec import WorkflowMessages
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.service import WorkflowService
+from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.watchers import Watchers
 from perdure.runtime.workflow.workers.pool import WorkerPool
 
@@ -45,6 +46,8 @@ class EngineSeams:
     peers: Peers
     executor: Executor | None = None
     """Runs activities that are plain functions; None for the loop's own."""
+    tracer: Tracer | None = None
+    """Makes spans; None if nobody can want any."""
 
 
 class Engine:
@@ -65,7 +68,9 @@ class Engine:
         self.watchers = Watchers()
         self.pool = WorkerPool(seams.env)
         self.keys = Keys(seams.store, config.keys_block)
-        self.service = WorkflowService(self.router, seams.store, self.watchers, seams.env)
+        self.service = WorkflowService(
+            self.router, seams.store, self.watchers, seams.env, seams.tracer
+        )
         self._tenure_parts = TenureParts(
             registry,
             seams.store,
@@ -77,6 +82,7 @@ class Engine:
             self.keys,
             self.watchers,
             self.pool,
+            seams.tracer,
         )
         self._identity: NodeIdentity | None = None
         self._tenure: Tenure | None = None

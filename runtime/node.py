@@ -32,6 +32,7 @@ from perdure.runtime.cluster_facts import hosted_by, missing_on
 from perdure.runtime.config import NodeConfig, WorkerDialect
 from perdure.runtime.engine import Engine, EngineSeams
 from perdure.runtime.environment import SystemEnv, is_alive, this_process
+from perdure.runtime.extras import tracer_if_there
 from perdure.runtime.settings import engine_config
 from perdure.runtime.storage.opening import (
     MEMORY,
@@ -159,7 +160,14 @@ class Node:
         store = await undo.enter_async_context(open_store(config.store, config.app_id, options))
         threads = ThreadPoolExecutor(config.activity_threads, ACTIVITY_THREADS)
         undo.callback(threads.shutdown, wait=False, cancel_futures=True)
-        seams = EngineSeams(store=store, env=env, is_alive=is_alive, peers=peers, executor=threads)
+        seams = EngineSeams(
+            store=store,
+            env=env,
+            is_alive=is_alive,
+            peers=peers,
+            executor=threads,
+            tracer=tracer_if_there(),
+        )
         engine = self._engine = Engine(self.registry, seams, engine_config(config))
         self._cluster = ClusterDesk(engine, env.log, config.lease_seconds, self.request_shutdown)
         server = await self._bind(undo) if self._http else None
@@ -234,6 +242,7 @@ class Node:
         is_auto = config.worker_dialect is WorkerDialect.AUTO
         worker_config = WorkerConfig(
             dialect=None if is_auto else Dialect(config.worker_dialect.value),
+            app_id=config.app_id,
             message_bytes_max=config.max_body_bytes,
         )
         methods = WorkerMethods(self.engine.pool, self._env, worker_config)

@@ -34,6 +34,7 @@ from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.spans import SPAN, SpanTarget, Tracer
 from perdure.runtime.workflow.surroundings import Surroundings, WorkflowConfig
 from perdure.runtime.workflow.watchers import Watchers
 from perdure.runtime.workflow.workers.dispatch import (
@@ -91,6 +92,7 @@ class TenureParts:
     keys: Keys
     watchers: Watchers
     pool: WorkerPool
+    tracer: Tracer | None
 
 
 class Tenure:
@@ -162,6 +164,7 @@ class Tenure:
             self._workflow_elsewhere,
             config.app_id,
             lambda: self._served,
+            parts.tracer,
         )
 
     def _runner(self) -> ActivityRunner:
@@ -175,6 +178,7 @@ class Tenure:
                 parts.executor,
                 self._may_work,
                 at_workers,
+                parts.tracer,
             ),
             self._config.activities,
         )
@@ -185,6 +189,8 @@ class Tenure:
         self.agent.on_view = self._viewed
         router.serve(ACTIVITY, self.dispatch)
         router.serve(TURN, self.turns)
+        if self._parts.tracer is not None:
+            router.serve(SPAN, SpanTarget(self._parts.tracer))
         router.on_foreign_call = self._answered
         router.open(self.host, self.fence)
         self.agent.adopt(joined.view)

@@ -42,10 +42,10 @@ class HttpRefused(Refused):
 
 
 class NoSuchApp(Refused):
-    """A request for an app that this cluster does not run."""
+    """A request for another app than that of this node, whose instances it does not know."""
 
     def __init__(self, app_id: str) -> None:
-        super().__init__(f"no node of app '{app_id}' is in this cluster")
+        super().__init__(f"this node is not of app '{app_id}'; ask a node of that app")
         self.app_id = app_id
 
 

@@ -71,6 +71,8 @@ START_WORKFLOW = Operation(
         p.APP_ID,
         p.START_TIME,
         p.IDEMPOTENCY_KEY,
+        p.TRACEPARENT,
+        p.TRACESTATE,
     ),
     body=Body.TEXT,
     success=202,

@@ -120,6 +120,18 @@ IDEMPOTENCY_KEY = Parameter(
     parse=parsing.idempotency_key,
     schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 )
+TRACEPARENT = Parameter(
+    name="traceparent",
+    place=Place.HEADER,
+    about="The span that the instance belongs to, as in W3C Trace Context.",
+    parse=parsing.traceparent,
+)
+TRACESTATE = Parameter(
+    name="tracestate",
+    place=Place.HEADER,
+    about="What else is said of that span.",
+    parse=parsing.tracestate,
+)
 START_TIME = Parameter(
     name="startTime",
     place=Place.QUERY,

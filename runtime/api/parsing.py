@@ -21,6 +21,10 @@ WAIT_SECONDS_MAX = 60
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _APP_ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _KEY = re.compile(r"[ -~]{1,255}").fullmatch
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+).fullmatch
+_TRACESTATE_MAX = 8192
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?").fullmatch
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -96,6 +100,15 @@ def idempotency_key(given: str | None) -> str | None:
             "header 'Idempotency-Key' is invalid: it takes 1 to 255 printable ASCII characters",
         )
     return given
+
+
+def traceparent(given: str | None) -> str | None:
+    """One that nobody can read does not count (W3C Trace Context): the request is as good."""
+    return given if given is not None and _TRACEPARENT(given) else None
+
+
+def tracestate(given: str | None) -> str | None:
+    return given if given and len(given) <= _TRACESTATE_MAX and given.isprintable() else None
 
 
 def time(name: str) -> Callable[[str | None], int | None]:

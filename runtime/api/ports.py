@@ -8,7 +8,7 @@ from typing import Protocol
 
 from perdure.actors.errors import Refused
 from perdure.placement.membership import NodeState
-from perdure.runtime.workflow.history import Status, Turn
+from perdure.runtime.workflow.history import Status, Trace, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
 
@@ -37,6 +37,7 @@ class Workflows(Protocol):
         instance_id: str | None = None,
         start_at_us: int | None = None,
         idempotency_key: str | None = None,
+        trace: Trace | None = None,
     ) -> str: ...
 
     async def get(self, instance_id: str) -> View: ...

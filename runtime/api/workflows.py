@@ -16,7 +16,7 @@ from perdure.runtime.api.connection import given_up_with_the_client
 from perdure.runtime.api.parsing import bad_request
 from perdure.runtime.api.ports import Workflows
 from perdure.runtime.workflow.errors import InstanceNotFound, NotCompleted
-from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.history import Status, Trace
 from perdure.runtime.workflow.records import ListQuery
 
 WAIT_SECONDS_DEFAULT = 30.0
@@ -36,6 +36,7 @@ class WorkflowHandlers:
         instance_id = call.read(p.NEW_INSTANCE_ID)
         start_at_us = call.read(p.START_TIME)
         key = call.read(p.IDEMPOTENCY_KEY)
+        parent = call.read(p.TRACEPARENT)
         call.check_app()
         if instance_id is None and key is not None:
             instance_id = instance_id_of(name, key)
@@ -45,6 +46,7 @@ class WorkflowHandlers:
             instance_id=instance_id,
             start_at_us=start_at_us,
             idempotency_key=key,
+            trace=None if parent is None else Trace(parent, call.read(p.TRACESTATE)),
         )
         return answer(202, answers.Started(instance_id=instance_id))
 

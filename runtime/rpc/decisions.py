@@ -33,9 +33,14 @@ class Malformed(Refused):
 
 
 def decision_of(
-    response: pb.WorkflowResponse, work: TurnWork, began_us: int, dialect: Dialect
+    response: pb.WorkflowResponse,
+    work: TurnWork,
+    began_us: int,
+    dialect: Dialect,
+    *,
+    own_app: str = "",
 ) -> TurnDecided:
-    """What the worker has decided on `work`. Raises `Malformed`.
+    """What the worker has decided on `work`, in a node of `own_app`. Raises `Malformed`.
 
     Actions beside the end of a run count, wherever they stand: what the code has begun and
     not waited for is still done. Timers do not, and nothing does beside a continue-as-new.
@@ -45,7 +50,7 @@ def decision_of(
     answer = TurnDecided(work.key, work.execution, work.after, work.covers, began_us)
     version = _version_of(response, dialect)
     name = version.name or None
-    read = _Reading(work, dialect)
+    read = _Reading(work, dialect, own_app)
     for action in response.actions:
         read.take(action)
     if read.version_missing:
@@ -75,9 +80,10 @@ def activity_outcome(response: pb.ActivityResponse, task_id: int) -> h.TaskCompl
 class _Reading:
     """The actions of one response, taken one after the other."""
 
-    def __init__(self, work: TurnWork, dialect: Dialect) -> None:
+    def __init__(self, work: TurnWork, dialect: Dialect, own_app: str) -> None:
         self._work = work
         self._dialect = dialect
+        self._own_app = own_app
         self._taken: set[int] = set()
         self.outgoing: list[h.Outgoing] = []
         self.terminations: list[Termination] = []
@@ -129,7 +135,7 @@ class _Reading:
             _named(asked.name, action.id, "the activity"),
             text_in(asked, "input"),
             self._execution_id(action.id, asked.taskExecutionId),
-            app_id=self._app_id(action.router or asked.router),
+            app_id=self._app_id(self._router(action, asked)),
             version=text_in(asked, "version"),
             propagation=_scope(asked.historyPropagationScope),
         )
@@ -148,7 +154,7 @@ class _Reading:
             asked.instanceId or f"{self._work.instance_id}:{action.id:04x}",
             _named(asked.name, action.id, "the child workflow"),
             text_in(asked, "input"),
-            app_id=self._app_id(action.router or asked.router),
+            app_id=self._app_id(self._router(action, asked)),
             version=text_in(asked, "version"),
             propagation=_scope(asked.historyPropagationScope),
             retry_of=asked.retryParentInstanceInfo.instanceID or None,
@@ -172,16 +178,25 @@ class _Reading:
             tags=tuple(sorted(asked.tags.items())),
         )
 
+    def _router(
+        self, action: pb.WorkflowAction, asked: pb.ScheduleTaskAction | pb.CreateChildWorkflowAction
+    ) -> bytes:
+        # Beside a task or a child, only Dapr's workers have something at the action: Microsoft's
+        # have one or the other there. In the task, Microsoft's tags look the same.
+        if action.router or self._dialect is not Dialect.DAPR:
+            return action.router
+        return asked.router
+
     def _app_id(self, router: bytes) -> str | None:
         """The app that is called, if it is another one."""
-        if self._dialect is not Dialect.DAPR or not router:
+        if not router:
             return None
         try:
             found = pb.TaskRouter.FromString(router)
         except DecodeError as error:
             raise Malformed(f"a router that cannot be read: {error}") from error
         target = found.targetAppID
-        return target if target not in ("", found.sourceAppID) else None
+        return target if target not in ("", found.sourceAppID, self._own_app) else None
 
     def _end(self, asked: pb.CompleteWorkflowAction) -> h.ExecutionCompleted | ContinuedAsNew:
         status, result = asked.workflowStatus, text_in(asked, "result")

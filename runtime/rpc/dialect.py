@@ -43,6 +43,8 @@ class WorkerTraits:
     turn_names: frozenset[str] | None = None
     activity_names: frozenset[str] | None = None
     """The names that it takes; None: all."""
+    app_id: str = ""
+    """The app that it works for, if it is to be told."""
 
 
 def traits_of(

@@ -20,6 +20,7 @@ from perdure.runtime.rpc.dialect import Dialect
 from perdure.runtime.rpc.values import (
     NOT_A_TASK,
     failure_details,
+    span_id,
     text,
     timestamp,
     trace_context,
@@ -38,10 +39,20 @@ class Run(msgspec.Struct, frozen=True):
     instance_id: str
     execution_id: str
     past: Sequence[Step]
+    app_id: str = ""
+    """Its app, if whoever reads it is to know."""
+
+    @property
+    def trace(self) -> h.Trace | None:
+        """What all that it asks for belongs to."""
+        for event in self.past[0].turn.incoming if self.past else ():
+            if isinstance(event, h.ExecutionStarted):
+                return event.context
+        return None
 
     @staticmethod
-    def of(work: TurnWork) -> Run:
-        return Run(work.instance_id, work.execution_id, work.past)
+    def of(work: TurnWork, app_id: str = "") -> Run:
+        return Run(work.instance_id, work.execution_id, work.past, app_id)
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -85,9 +96,9 @@ def encode_past(run: Run, count: int, dialect: Dialect) -> tuple[int, int]:
     return events, size
 
 
-def encode_new(work: TurnWork, began_us: int, dialect: Dialect) -> bytes:
+def encode_new(work: TurnWork, began_us: int, dialect: Dialect, app_id: str = "") -> bytes:
     """`newEvents` of `WorkflowRequest`, tags included."""
-    place = _Place(Run.of(work), work.past_count, dialect, began_us)
+    place = _Place(Run.of(work, app_id), work.past_count, dialect, began_us)
     started = place.event()
     started.workflowStarted.SetInParent()
     told = [started, *_incoming_events(work.incoming, place)]
@@ -147,6 +158,8 @@ def _put_incoming(made: pb.HistoryEvent, event: h.Incoming, place: _Place) -> No
             made.eventRaised.CopyFrom(pb.EventRaisedEvent(name=name, input=text(data)))
         case h.ExecutionStarted():
             made.executionStarted.CopyFrom(_execution_started(event, place))
+            if place.dialect is Dialect.DAPR and place.run.app_id:
+                made.router = _ways(event, place.run.app_id).SerializeToString()
         case h.ExecutionSuspended(reason):
             made.executionSuspended.CopyFrom(pb.ExecutionSuspendedEvent(input=text(reason)))
         case h.ExecutionResumed(reason):
@@ -196,7 +209,8 @@ def _execution_started(event: h.ExecutionStarted, place: _Place) -> pb.Execution
         workflowInstance=pb.WorkflowInstance(
             instanceId=run.instance_id, executionId=text(run.execution_id)
         ),
-        parentTraceContext=None if event.trace is None else trace_context(event.trace),
+        parentTraceContext=None if event.context is None else trace_context(event.context),
+        workflowSpanID=None if event.span is None else text(span_id(event.span.trace)),
         tags=dict(event.tags),
     )
     if event.parent is not None:
@@ -208,6 +222,14 @@ def _execution_started(event: h.ExecutionStarted, place: _Place) -> pb.Execution
     if event.scheduled_us is not None:
         made.scheduledStartTimestamp.CopyFrom(timestamp(event.scheduled_us))
     return made
+
+
+def _ways(event: h.ExecutionStarted, own_app: str) -> pb.TaskRouter:
+    """From which app to which a run was called: where its code is, its SDK sees by that."""
+    caller = None if event.parent is None else event.parent.app_id
+    if caller is None:
+        return pb.TaskRouter(sourceAppID=own_app)
+    return pb.TaskRouter(sourceAppID=caller, targetAppID=own_app)
 
 
 def _outgoing_event(event: h.Outgoing, place: _Place) -> pb.HistoryEvent | None:
@@ -225,11 +247,11 @@ def _outgoing_event(event: h.Outgoing, place: _Place) -> pb.HistoryEvent | None:
     made = place.event(action_id(event.task_id))
     match event:
         case h.TaskScheduled():
-            made.taskScheduled.CopyFrom(_task_scheduled(event, to_dapr))
+            made.taskScheduled.CopyFrom(_task_scheduled(event, place, to_dapr))
         case h.TimerCreated():
             _put_timer(made.timerCreated, event)
         case h.ChildWorkflowInstanceCreated():
-            made.childWorkflowInstanceCreated.CopyFrom(_child_created(event, to_dapr))
+            made.childWorkflowInstanceCreated.CopyFrom(_child_created(event, place, to_dapr))
         case h.EventSent(_, instance_id, name, data):
             made.eventSent.CopyFrom(
                 pb.EventSentEvent(instanceId=instance_id, name=name, input=text(data))
@@ -253,10 +275,12 @@ def _completion_id(place: _Place) -> int:
     return max(numbers, default=0) + 1
 
 
-def _task_scheduled(event: h.TaskScheduled, to_dapr: bool) -> pb.TaskScheduledEvent:
+def _task_scheduled(event: h.TaskScheduled, place: _Place, to_dapr: bool) -> pb.TaskScheduledEvent:
     made = pb.TaskScheduledEvent(
         name=event.name, version=text(event.version), input=text(event.input)
     )
+    if (trace := place.run.trace) is not None:
+        made.parentTraceContext.CopyFrom(trace_context(trace))
     if to_dapr:
         made.taskExecutionId = event.execution_id.encode()
         if event.propagation:
@@ -267,7 +291,7 @@ def _task_scheduled(event: h.TaskScheduled, to_dapr: bool) -> pb.TaskScheduledEv
 
 
 def _child_created(
-    event: h.ChildWorkflowInstanceCreated, to_dapr: bool
+    event: h.ChildWorkflowInstanceCreated, place: _Place, to_dapr: bool
 ) -> pb.ChildWorkflowInstanceCreatedEvent:
     made = pb.ChildWorkflowInstanceCreatedEvent(
         instanceId=event.instance_id,
@@ -275,6 +299,8 @@ def _child_created(
         version=text(event.version),
         input=text(event.input),
     )
+    if (trace := place.run.trace) is not None:
+        made.parentTraceContext.CopyFrom(trace_context(trace))
     if to_dapr:
         if event.propagation:
             made.historyPropagationScope = event.propagation

@@ -107,7 +107,8 @@ class UpkeepMethods:
         if any(turn.decided is not None for turn in stored):
             turns = steps_of(stored)
         run_id = worker_run_of(row).execution_id
-        return history_events(Run(instance_id, run_id, [Step(turn) for turn in turns]), dialect)
+        run = Run(instance_id, run_id, [Step(turn) for turn in turns], self._app_id)
+        return history_events(run, dialect)
 
     # ---- purge
 

@@ -34,11 +34,15 @@ def microseconds(time: pb.Timestamp) -> tuple[int, int]:
     return time.seconds * 1_000_000 + micros, nanos
 
 
-def trace_context(trace: h.Trace) -> pb.TraceContext:
+def span_id(trace: h.Trace) -> str:
     fields = trace.parent.split("-")
+    return fields[2] if len(fields) > 3 else ""
+
+
+def trace_context(trace: h.Trace) -> pb.TraceContext:
     return pb.TraceContext(
         traceParent=trace.parent,
-        spanID=fields[2] if len(fields) > 3 else "",
+        spanID=span_id(trace),
         traceState=text(trace.state),
     )
 

@@ -27,7 +27,7 @@ def encode_turn(
     left out, for a worker that has kept them from this instance's last item on the same stream.
     """
     dialect = traits.dialect
-    events, _ = encode_past(Run.of(work), work.past_count, dialect)
+    events, _ = encode_past(Run.of(work, traits.app_id), work.past_count, dialect)
     first = _first_to_send(work, dialect, cached_events)
     head = _head(work, dialect)
     if first:
@@ -36,7 +36,7 @@ def encode_turn(
         [
             head.SerializeToString(),
             *[work.past[index].wire[dialect][2] for index in range(first, work.past_count)],
-            encode_new(work, began_us, dialect),
+            encode_new(work, began_us, dialect, traits.app_id),
         ]
     )
     tail = pb.WorkItem(completionToken=token).SerializeToString()
@@ -62,7 +62,9 @@ def encode_activity(message: RunActivity, token: str, traits: WorkerTraits) -> b
         if message.propagated is not None:
             request.propagatedHistory = message.propagated
     if message.trace_parent is not None:
-        request.parentTraceContext.CopyFrom(trace_context(h.Trace(message.trace_parent)))
+        request.parentTraceContext.CopyFrom(
+            trace_context(h.Trace(message.trace_parent, message.trace_state))
+        )
     return pb.WorkItem(activityRequest=request, completionToken=token).SerializeToString()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perdure.actors.ports import Env
 from perdure.runtime.rpc import taskhub_pb2 as pb
@@ -30,6 +30,8 @@ _PART_OF_MESSAGE = 0.95
 class WorkerConfig:
     dialect: Dialect | None = None
     """That of all workers; None to see it by what each of them says."""
+    app_id: str = ""
+    """The app of this node, and so of its workers."""
     message_bytes_max: int = 4 << 20
     ping_seconds: float = 30.0
 
@@ -81,7 +83,8 @@ class WorkerMethods:
     ) -> AsyncIterator[bytes]:
         """What the worker is to do, for as long as it stays."""
         agent, peer = caller.metadata.get("user-agent", ""), caller.peer
-        traits = traits_of(request, agent, self._config.dialect)
+        told = traits_of(request, agent, self._config.dialect)
+        traits = replace(told, app_id=self._config.app_id)
         stream = self._pool.connect(_capacity(traits), peer)
         self._traits[stream] = traits
         self._env.log.info(
@@ -143,7 +146,8 @@ class WorkerMethods:
         assert isinstance(item.work, TurnWork)
         dialect = self._traits[item.stream].dialect
         try:
-            decided = decision_of(request, item.work, item.began_us, dialect)
+            own_app = self._config.app_id
+            decided = decision_of(request, item.work, item.began_us, dialect, own_app=own_app)
         except Malformed:
             self._pool.refuse(item)
             raise

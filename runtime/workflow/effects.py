@@ -9,6 +9,7 @@ from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.targets import no_app
 from perdure.runtime.workflow.turn import TurnDraft
 from perdure.runtime.workflow.workers.execution import is_for_ever
 from perdure.runtime.workflow.workers.work import Termination
@@ -28,6 +29,13 @@ class Effects:
         draft, row, tasks = self.draft, self.row, set()
         for event in draft.outgoing:
             match event:
+                case (
+                    h.TaskScheduled()
+                    | h.ChildWorkflowInstanceCreated()
+                    | h.DetachedWorkflowInstanceCreated()
+                ) if problem := no_app(event.app_id):
+                    # Code in a worker names what it likes; local code was refused before.
+                    self._fail(event, problem)
                 case h.TaskScheduled():
                     tasks.add(event.task_id)
                     self.run_activity(event)
@@ -37,7 +45,7 @@ class Effects:
                 case h.ChildWorkflowInstanceCreated():
                     draft.start(row, event, self._child(event))
                 case h.DetachedWorkflowInstanceCreated():
-                    draft.start(row, event, _detached(event))
+                    draft.start(row, event, self._detached(event))
                 case h.EventSent():
                     request_id = f"sent:{row.key}:{row.execution}:{event.task_id}"
                     raised = m.RaiseEvent(event.name, event.data, request_id)
@@ -48,10 +56,31 @@ class Effects:
 
     def run_activity(self, event: h.TaskScheduled, *, again: bool = False) -> None:
         """`again` if it was told before, by another activation perhaps."""
-        trace = None if self.started is None else self.started.trace
+        trace = None if self.started is None else self.started.context
         self.draft.run_activity(
             self.row, event, self._own_app(event.app_id), again=again, trace=trace
         )
+
+    def _fail(self, event: h.Outgoing, problem: str) -> None:
+        """Let a call fail that nobody can ever answer; of a detached one nobody hears."""
+        row, failure = self.row, h.Failure("ValueError", problem, non_retryable=True)
+        match event:
+            case h.TaskScheduled(task_id):
+                kind, answer = (
+                    "task",
+                    m.Completion(row.key, row.execution, h.TaskFailed(task_id, failure)),
+                )
+            case h.ChildWorkflowInstanceCreated(task_id):
+                kind, answer = (
+                    "child",
+                    m.Completion(
+                        row.key, row.execution, h.ChildWorkflowInstanceFailed(task_id, failure)
+                    ),
+                )
+            case _:
+                return
+        message_id = f"{kind}:{row.key}:{row.execution}:{task_id}"
+        self.draft.send(ActorRef(m.WORKFLOW, row.instance_id), message_id, answer)
 
     def terminate(self, others: Iterable[Termination], number: int) -> None:
         """End other instances; `number` tells this turn from the others of its run."""
@@ -67,19 +96,19 @@ class Effects:
         parent = h.Parent(
             row.key, row.instance_id, row.execution, event.task_id, self._own_app(event.app_id)
         )
-        trace = None if self.started is None else self.started.trace
+        trace = None if self.started is None else self.started.context
         return h.ExecutionStarted(event.name, event.input, event.version, parent, trace=trace)
+
+    def _detached(self, event: h.DetachedWorkflowInstanceCreated) -> h.ExecutionStarted:
+        return h.ExecutionStarted(
+            event.name,
+            event.input,
+            event.version,
+            scheduled_us=event.scheduled_us,
+            tags=event.tags,
+            trace=None if self.started is None else self.started.context,
+        )
 
     def _own_app(self, target_app: str | None) -> str | None:
         """The app that an answer is to come back to, if what is asked is of another one."""
         return None if target_app is None else self.app_id
-
-
-def _detached(event: h.DetachedWorkflowInstanceCreated) -> h.ExecutionStarted:
-    return h.ExecutionStarted(
-        event.name,
-        event.input,
-        event.version,
-        scheduled_us=event.scheduled_us,
-        tags=event.tags,
-    )

@@ -68,6 +68,14 @@ class Trace(Value, frozen=True):
     state: str | None = None
 
 
+class Span(Value, frozen=True):
+    """The span of a run, before it is made."""
+
+    trace: Trace
+    """Its ids."""
+    began_us: int
+
+
 class ExecutionStarted(Value, frozen=True):
     name: str
     input: str | None = None
@@ -84,6 +92,13 @@ class ExecutionStarted(Value, frozen=True):
     """The span of whoever started it."""
     propagated: bytes | None = None
     """History of its callers that came with the call, as its worker gets it."""
+    span: Span | None = None
+    """Its own span, if spans are made."""
+
+    @property
+    def context(self) -> Trace | None:
+        """What all that it asks for belongs to."""
+        return self.trace if self.span is None else self.span.trace
 
 
 class TaskScheduled(Value, frozen=True):

@@ -28,6 +28,7 @@ from perdure.runtime.workflow.records import (
 )
 from perdure.runtime.workflow.restore import Stalled, restore, run_of, too_long, worker_run_of
 from perdure.runtime.workflow.row_after import row_after
+from perdure.runtime.workflow.run_spans import RunSpans
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import GONE, TurnDraft
 from perdure.runtime.workflow.workers.execution import WorkerExecution
@@ -56,6 +57,7 @@ class LiveInstance:
         """Request ids of the events that were accepted, oldest first."""
         self.stalled: str | None = None
         self._is_of_worker = False
+        self._spans = None if around.tracer is None else RunSpans(around.tracer, ref)
         self.events = 0
         self.bytes = 0
         self.last_turn_us = 0
@@ -78,6 +80,8 @@ class LiveInstance:
             return {}
         self.execution = found.execution
         self._is_of_worker = isinstance(found.execution, WorkerExecution)
+        if self._spans is not None:
+            self._spans.recall(found.execution, stored.history)
         self.open_tasks = set(found.open_tasks)
         self.seen = found.seen_requests
         self.events, self.bytes = found.events, found.bytes
@@ -109,15 +113,7 @@ class LiveInstance:
         before, warn = self.events, self._around.config.history_events_warn
         self.events += events
         if before < warn <= self.events:
-            self._around.log.warning(
-                "a history grows long; use continue_as_new before it reaches the limit",
-                extra={
-                    "event": "history_long",
-                    "instance_id": self._ref.id,
-                    "events": self.events,
-                    "limit": self._around.config.history_events_max,
-                },
-            )
+            self._around.warn_of_length(self._ref.id, self.events)
 
     def stall(self, reason: str) -> None:
         """Stop at this point, with nothing written but the reason."""
@@ -174,6 +170,8 @@ class LiveInstance:
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
         event = msgspec.structs.replace(event, version=row.version)
+        if self._spans is not None:
+            event = self._spans.open(event, draft.at_us)
         if is_elsewhere:
             # As a start whose time has not come: what runs it is to be found at the next load.
             draft.incoming.append(msgspec.structs.replace(event, scheduled_us=draft.at_us))
@@ -254,9 +252,11 @@ class LiveInstance:
             tuple(self.seen)[-_SEEN_MAX:],
             True,
             started.tags,
-            started.trace,
+            started.context,
             started.propagated,
         )
+        if self._spans is not None:
+            self._spans.end(draft)
         carried = (*again.carried, *execution.held_events())
         draft.clear_timers(row.execution, execution.open_timers())
         self.open_run(event, draft, None, carried)
@@ -360,6 +360,8 @@ class LiveInstance:
             draft.clear_timers(row.execution, execution.take_cancelled_timers())
             patches, code = execution.take_new_patches(), execution.code_hash
         self.open_tasks.update(self._effects(row, draft).carry_out())
+        if self._spans is not None:
+            self._spans.conclude(draft, execution)
         if draft.is_over and execution is not None and execution.terminated is not None:
             self.open_tasks.clear()  # Their results are wanted by nobody.
         turn = h.Turn(

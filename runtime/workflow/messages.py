@@ -105,6 +105,7 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
     trace_parent: str | None = None
     propagated: bytes | None = None
     """History of its callers, as a worker gets it."""
+    trace_state: str | None = None
 
     @property
     def key_of_call(self) -> tuple[int, int, int]:

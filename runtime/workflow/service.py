@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from perdure.actors.errors import NodeStopping
 from perdure.actors.identity import ActorRef
 from perdure.actors.ports import Env
@@ -24,6 +26,7 @@ from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, N
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
 from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
+from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.uuids import derived_uuid
 from perdure.runtime.workflow.watchers import Look, Watcher, Watchers
 
@@ -43,11 +46,19 @@ class WorkflowView:
 class WorkflowService:
     """The management operations of Dapr's workflow API. Safe for any number of callers at once."""
 
-    def __init__(self, router: Router, reads: WorkflowReads, watchers: Watchers, env: Env) -> None:
+    def __init__(
+        self,
+        router: Router,
+        reads: WorkflowReads,
+        watchers: Watchers,
+        env: Env,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._router = router
         self._reads = reads
         self._watchers = watchers
         self._env = env
+        self._tracer = tracer
         self._abroad = RemoteWatches(router, watchers)
         self._closed = False
 
@@ -111,7 +122,7 @@ class WorkflowService:
         # Where the id is new, it tells this start from every other one as well as a further id.
         request_id = instance_id if is_new else self._request_id(idempotency_key)
         message = m.StartWorkflow(event, request_id, unique)
-        await self._call(instance_id, message, is_new=is_new)
+        await self._create(instance_id, message, is_new=is_new)
         return instance_id
 
     async def restart(self, instance_id: str, *, new_id: bool = False) -> str:
@@ -135,12 +146,23 @@ class WorkflowService:
         message = m.StartWorkflow(h.ExecutionStarted(name, input), new_id)
         if instance_id is not None:
             # To be watched from the start on, not before: it may end an earlier run of this id.
-            await self._call(instance_id, message)
+            await self._create(instance_id, message)
             with self._watchers.watching(instance_id, FINISHED) as watcher:
                 return await self._looked_at(instance_id, watcher, FINISHED, None)
         with self._watchers.watching(new_id, FINISHED) as watcher:
-            await self._call(new_id, message, is_new=True)
+            await self._create(new_id, message, is_new=True)
             return await self._reached(new_id, watcher, FINISHED, _Known(input))
+
+    async def _create(
+        self, instance_id: str, message: m.StartWorkflow, *, is_new: bool = False
+    ) -> None:
+        if self._tracer is None:
+            await self._call(instance_id, message, is_new=is_new)
+            return
+        event = message.event
+        with self._tracer.creating(event, instance_id) as trace:
+            message = replace(message, event=replace(event, trace=trace))
+            await self._call(instance_id, message, is_new=is_new)
 
     def _fresh_id(self, name: str, idempotency_key: str | None) -> str:
         if idempotency_key is not None:

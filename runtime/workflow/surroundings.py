@@ -10,6 +10,7 @@ from perdure.actors.ports import Env
 from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.payload import DEFAULT_LIMITS, PayloadLimits
 from perdure.runtime.workflow.registry import Registry
+from perdure.runtime.workflow.spans import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +40,15 @@ class Surroundings:
     """The app of these actors."""
     has_workers: Callable[[], bool] = lambda: False
     """Whether code that no node has may be in workers."""
+    tracer: Tracer | None = None
+
+    def warn_of_length(self, instance_id: str, events: int) -> None:
+        self.log.warning(
+            "a history grows long; use continue_as_new before it reaches the limit",
+            extra={
+                "event": "history_long",
+                "instance_id": instance_id,
+                "events": events,
+                "limit": self.config.history_events_max,
+            },
+        )

@@ -11,6 +11,14 @@ from perdure.runtime.workflow.signature import hints_of
 
 _APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a node may give as its app id."""
+_RULE = "app_id must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or digit"
+
+
+def no_app(app_id: str | None) -> str | None:
+    """Why nothing can be an app of that id; None if something can, or if none is named."""
+    if app_id is None or _APP_ID.fullmatch(app_id) is not None:
+        return None
+    return f"{_RULE}, found {app_id!r}"
 
 
 def other_app(app_id: str | None, own_app: str) -> str | None:
@@ -18,10 +26,7 @@ def other_app(app_id: str | None, own_app: str) -> str | None:
     if app_id is None or app_id == own_app:
         return None
     if not isinstance(app_id, str) or _APP_ID.fullmatch(app_id) is None:
-        raise ValueError(
-            "app_id must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or "
-            f"digit, found {app_id!r}"
-        )
+        raise ValueError(f"{_RULE}, found {app_id!r}")
     return app_id
 
 

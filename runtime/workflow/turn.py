@@ -106,6 +106,7 @@ class TurnDraft:
             event.version,
             None if trace is None else trace.parent,
             propagated,
+            None if trace is None else trace.state,
         )
         target = ActorRef(m.ACTIVITY, f"{caller.instance_id}::{event.task_id}")
         self.decision.sends.append((target, message))

@@ -8,7 +8,9 @@ import uuid
 import pytest
 
 from perdure.runtime.api.operations import PREFIXES
+from perdure.runtime.workflow.history import Trace
 from tests.support.http_server import Server
+from tests.support.http_service import FakeNode
 
 BASE = "/v1.0/workflows/dapr"
 
@@ -263,6 +265,37 @@ async def test_a_start_is_repeated_by_its_idempotency_key(server: Server) -> Non
     for path, key in (("order", "order 18"), ("pay", "order 17")):
         other = await server.post(f"{BASE}/{path}/start", "1", {"Idempotency-Key": key})
         assert other.json != first.json
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_the_callers_span_goes_with_a_start(with_fake: tuple[Server, FakeNode]) -> None:
+    server, node = with_fake
+    headers = {"traceparent": TRACEPARENT, "tracestate": "a=b"}
+    assert (await server.post(f"{BASE}/order/start", "1", headers)).status == 202
+    assert (await server.post(f"{BASE}/order/start", "1", {"tracestate": "a=b"})).status == 202
+    assert node.service.traces == [Trace(TRACEPARENT, "a=b"), None]
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        "nonsense",
+        TRACEPARENT.upper(),
+        TRACEPARENT.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32),
+        TRACEPARENT.replace("b7ad6b7169203331", "0" * 16),
+        TRACEPARENT.replace("00-", "ff-"),
+        TRACEPARENT + "-more",
+    ],
+)
+async def test_a_trace_that_nobody_can_read_does_not_count(
+    with_fake: tuple[Server, FakeNode], unreadable: str
+) -> None:
+    server, node = with_fake
+    headers = {"traceparent": unreadable, "tracestate": "a=b"}
+    assert (await server.post(f"{BASE}/order/start", "1", headers)).status == 202
+    assert node.service.traces == [None]
 
 
 async def test_the_id_that_a_key_makes_never_changes(server: Server) -> None:

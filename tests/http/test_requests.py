@@ -98,7 +98,7 @@ async def test_an_app_that_is_not_here_is_named(server: Server, action: str) -> 
         code
         == f"ERR_{(action or 'get').replace('raiseEvent/paid', 'raise_event').upper()}_WORKFLOW"
     )
-    assert message.endswith(": no node of app 'other' is in this cluster")
+    assert message.endswith(": this node is not of app 'other'; ask a node of that app")
     assert (await server.get(f"{BASE}/w1")).status == 200
 
 
@@ -115,6 +115,6 @@ async def test_an_app_that_is_not_here_cannot_start_anything(server: Server) -> 
         500,
         "ERR_START_WORKFLOW",
         "error starting workflow 'order': unable to start workflow: "
-        "failed to start workflow: no node of app 'other' is in this cluster",
+        "failed to start workflow: this node is not of app 'other'; ask a node of that app",
     )
     assert (await server.get(f"{BASE}/w1")).status == 404

@@ -276,7 +276,7 @@ async def test_another_app_is_not_here(hub: Hub, name: str) -> None:
     foreign.MergeFrom(type(foreign)(app_id="bank"))
     code, details = await refused(hub, name, foreign)
     assert code == "INTERNAL"
-    assert details.endswith("no node of app 'bank' is in this cluster")
+    assert details.endswith("this node is not of app 'bank'; ask a node of that app")
     assert hub.service.calls == []
 
 

@@ -110,36 +110,6 @@ def test_a_scope_of_propagation_is_daprs() -> None:
     assert found == h.TaskScheduled(4, "pay", None, "e", propagation=2)
 
 
-@pytest.mark.parametrize(
-    ("router", "app_id"),
-    [
-        (b"", None),
-        (field(9, b""), None),
-        (field(9, field(1, "shop")), None),
-        (field(9, field(1, "shop") + field(2, "")), None),
-        (field(9, field(1, "shop") + field(2, "shop")), None),
-        (field(9, field(1, "shop") + field(2, "bank")), "bank"),
-        (field(9, field(2, "bank") + field(3, "ns")), "bank"),
-    ],
-)
-def test_a_router_names_the_app_that_is_called(router: bytes, app_id: str | None) -> None:
-    content = field(2, field(1, "pay") + field(5, "e"))
-    assert only(action(4, content, router)) == h.TaskScheduled(4, "pay", None, "e", app_id=app_id)
-    child = field(3, field(1, "c") + field(2, "ship"))
-    expected = h.ChildWorkflowInstanceCreated(4, "c", "ship", None, app_id=app_id)
-    assert only(action(4, child, router)) == expected
-    neutral = only(action(4, content, router), NEUTRAL)
-    assert isinstance(neutral, h.TaskScheduled)
-    assert neutral.app_id is None
-
-
-def test_a_router_inside_of_the_task_is_read_in_daprs_dialect() -> None:
-    content = field(2, field(1, "pay") + field(4, field(2, "bank")) + field(5, "e"))
-    found = only(action(4, content))
-    assert isinstance(found, h.TaskScheduled)
-    assert found.app_id == "bank"
-
-
 @pytest.mark.parametrize("dialect", ANY)
 def test_a_child_is_named_after_its_parent_if_it_has_no_id(dialect: Dialect) -> None:
     asked = field(2, "ship") + text(3, "v") + text(4, "1")

@@ -301,7 +301,7 @@ async def test_another_app_is_not_here(hub: Hub, name: str, request_of: Any) -> 
     foreign = request_of(FOREIGN).SerializeToString()
     assert await ending(hub.client.raw(name, foreign)) == (
         "NOT_FOUND",
-        "no node of app 'bank' is in this cluster",
+        "this node is not of app 'bank'; ask a node of that app",
     )
     odd = request_of({"router": {"targetAppID": "b/nk"}}).SerializeToString()
     assert (await ending(hub.client.raw(name, odd)))[0] == "INVALID_ARGUMENT"

@@ -86,7 +86,11 @@ PATH = {"workflowName": "order", "instanceID": "order-1", "eventName": "paid"}
         (InstanceStalled("a", "why"), StatusCode.UNKNOWN, "workflow is stalled: why"),
         (InvalidRequest("ERR_X", "not so"), StatusCode.INVALID_ARGUMENT, "not so"),
         (PayloadError("no text"), StatusCode.INVALID_ARGUMENT, "no text"),
-        (NoSuchApp("bank"), StatusCode.NOT_FOUND, "no node of app 'bank' is in this cluster"),
+        (
+            NoSuchApp("bank"),
+            StatusCode.NOT_FOUND,
+            "this node is not of app 'bank'; ask a node of that app",
+        ),
         (RpcRefused(StatusCode.UNIMPLEMENTED, "no"), StatusCode.UNIMPLEMENTED, "no"),
         (ActorTypeUnknown("no actor"), StatusCode.UNKNOWN, "no actor"),
         (Refused("no"), StatusCode.UNKNOWN, "no"),

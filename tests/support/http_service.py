@@ -16,7 +16,7 @@ from perdure.runtime.workflow.errors import (
     InstanceStalled,
     NotCompleted,
 )
-from perdure.runtime.workflow.history import Failure, Status, Turn
+from perdure.runtime.workflow.history import Failure, Status, Trace, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
 BORN_US = 1_785_578_400_000_000
@@ -40,6 +40,8 @@ class FakeWorkflows:
     views: dict[str, FakeView] = field(default_factory=dict)
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
+    traces: list[Trace | None] = field(default_factory=list)
+    """What each start was told of its caller's span."""
     failing: Exception | None = None
     keys: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,7 +77,9 @@ class FakeWorkflows:
         instance_id: str | None = None,
         start_at_us: int | None = None,
         idempotency_key: str | None = None,
+        trace: Trace | None = None,
     ) -> str:
+        self.traces.append(trace)
         self._called("start", name, input, instance_id, start_at_us, idempotency_key)
         instance_id = instance_id or f"00000000-0000-4000-8000-{self.keys:012}"
         found = self.views.get(instance_id)

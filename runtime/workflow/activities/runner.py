@@ -25,6 +25,7 @@ from perdure.runtime.workflow.activities.call import TimeLimit, run_in_thread
 from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
 from perdure.runtime.workflow.activities.rooms import Room, least
+from perdure.runtime.workflow.activities.traced import traced
 from perdure.runtime.workflow.delivery import until_taken
 from perdure.runtime.workflow.failure import (
     activity_not_registered,
@@ -34,6 +35,7 @@ from perdure.runtime.workflow.failure import (
 from perdure.runtime.workflow.messages import Completion, RunActivity
 from perdure.runtime.workflow.payload import PayloadError
 from perdure.runtime.workflow.registry import ActivityDefinition, Registry
+from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.workers.pool import WorkerGone
 
 Deliver = Callable[[RunActivity, Completion], Awaitable[object]]
@@ -67,6 +69,7 @@ class RunnerParts:
     may_work: Callable[[], bool]
     """Whether this node may begin anything: not if others may take it for dead."""
     workers: AtWorkers = field(default_factory=AtWorkers)
+    tracer: Tracer | None = None
 
 
 class ActivityRunner:
@@ -79,6 +82,7 @@ class ActivityRunner:
         self._executor = parts.executor
         self._may_work = parts.may_work
         self._workers = parts.workers
+        self._tracer = parts.tracer
         self._config = config
         self._gate = Gate(config.limits)
         self._functions = Gate(Limits(config.concurrency))
@@ -322,7 +326,9 @@ class ActivityRunner:
 
     async def _execute(self, message: RunActivity, kind: Kind) -> None:
         try:
-            event = await (self._workers.run(message) if kind.at_worker else self._outcome(message))
+            run = self._workers.run if kind.at_worker else self._outcome
+            tracer = self._tracer
+            event = await (run(message) if tracer is None else traced(tracer, message, run))
         except WorkerGone:
             self._forget(message)
             self._workers.returned(message)

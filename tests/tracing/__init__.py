@@ -1,0 +1,1 @@
+"""Spans, and trace contexts that are handed on."""

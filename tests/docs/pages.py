@@ -8,7 +8,11 @@ from pathlib import Path
 
 from tests.support.source import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
 
 _FENCE = re.compile(r"```(?P<language>\w*) *(?P<attributes>.*)")
 
@@ -27,6 +31,15 @@ class Block:
     def where(self) -> str:
         return f"{self.page}:{self.line}"
 
+    @property
+    def sdk(self) -> str | None:
+        """The environment that it needs, beside perdure."""
+        return self.attributes.get("sdk")
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
 
 def blocks_of(page: Path) -> list[Block]:
     found: list[Block] = []
@@ -40,9 +53,9 @@ def blocks_of(page: Path) -> list[Block]:
             words = opened["attributes"].split()
             attributes = {name: value for name, _, value in (word.partition("=") for word in words)}
             text = "\n".join([*lines, ""])
-            found.append(Block(page.name, begun, opened["language"], attributes, text))
+            found.append(Block(page_name(page), begun, opened["language"], attributes, text))
             opened = None
         else:
             lines.append(line)
-    assert opened is None, f"{page.name}:{begun}: the block is not closed"
+    assert opened is None, f"{page_name(page)}:{begun}: the block is not closed"
     return found

@@ -76,12 +76,14 @@ def decode_event(fields: Sequence[Any]) -> Any:
             case h.ExecutionStarted() if len(fields) > 4:
                 parent: Any = event.parent
                 trace: Any = event.trace
+                forks: Any = event.forks
                 return msgspec.structs.replace(
                     event,
                     parent=None if parent is None else h.Parent(*parent),
                     seen_requests=tuple(event.seen_requests),
                     tags=_pairs(event.tags),
                     trace=None if trace is None else h.Trace(*trace),
+                    forks=tuple([h.Fork(*fork) for fork in forks]),
                 )
             case h.DetachedWorkflowInstanceCreated() if event.tags:
                 return msgspec.structs.replace(event, tags=_pairs(event.tags))

@@ -68,6 +68,15 @@ class Trace(Value, frozen=True):
     state: str | None = None
 
 
+class Fork(Value, frozen=True):
+    """Whose turns a run begins with that was run again from an event of theirs."""
+
+    instance_id: str
+    execution: int
+    turns: int
+    """The run's turns up to here are of that instance, or of one whose fork that was in turn."""
+
+
 class ExecutionStarted(Value, frozen=True):
     name: str
     input: str | None = None
@@ -84,6 +93,8 @@ class ExecutionStarted(Value, frozen=True):
     """The span of whoever started it."""
     propagated: bytes | None = None
     """History of its callers that came with the call, as its worker gets it."""
+    forks: tuple[Fork, ...] = ()
+    """Where the beginning of this history comes from, in the order of the turns."""
 
 
 class TaskScheduled(Value, frozen=True):

@@ -130,6 +130,11 @@ class Workflows(FakeWorkflows):
             raise NotCompleted(instance_id)
         return "made" if new_id else instance_id
 
+    async def rerun(self, source_id: str, wanted: Rerun) -> str:
+        self._called("rerun", source_id, wanted)
+        row = self._found(source_id).row
+        return fork_of(row, self.turns, wanted, wanted.new_id or "made", "r").past and "made"
+
 
 @dataclass
 class Workers:

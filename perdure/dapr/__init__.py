@@ -5,7 +5,7 @@
 A `WorkflowRuntime` runs a node in this process, with its data in perdure.db (PERDURE_STORE); there
 is no sidecar to start. `perdure.dapr.aio` has the client for asyncio.
 
-Not here: other apps (`app_id`), history propagation, rerun, MCP.
+Not here: other apps (`app_id`), history propagation, MCP.
 """
 
 from perdure.runtime.dapr.client import DaprWorkflowClient

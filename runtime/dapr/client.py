@@ -149,9 +149,27 @@ class DaprWorkflowClient:
         """All events of the instance's current run, in order."""
         return self._send(requests.history(instance_id))
 
-    def rerun_workflow_from_event(self, instance_id: str, event_id: int, **options: Any) -> str:
-        """Not supported: raises `NotImplementedError`."""
-        raise requests.rerun(instance_id, event_id)
+    def rerun_workflow_from_event(
+        self,
+        instance_id: str,
+        event_id: int,
+        *,
+        new_instance_id: str | None = None,
+        input: Any = requests.UNSET,
+        new_child_workflow_instance_id: str | None = None,
+        app_id: str | None = None,
+    ) -> str:
+        """Run a finished instance again from one of its events on; returns the new one's id.
+
+        The event is a call, a timer or a child, by its `event_id` in the history; a call or a child
+        may be given another `input`, None included. Only on the runtime in this process.
+        """
+        requests.refuse_app_id(app_id)
+        return self._send(
+            requests.rerun(
+                instance_id, event_id, new_instance_id, input, new_child_workflow_instance_id
+            )
+        )
 
     def close(self) -> None:
         """Close the connections, if there are any. The client may be used again."""
@@ -170,6 +188,7 @@ class DaprWorkflowClient:
     def _answer(self, request: requests.Request[T]) -> Any:
         node = RUNNING.at(self._address)
         if node is None:
+            request.refuse_http()
             if self._remote is None:
                 self._remote = SyncWorkflowClient(self._url)
             return getattr(self._remote, request.method)(**request.arguments)

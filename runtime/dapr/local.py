@@ -16,6 +16,7 @@ from perdure.runtime.remote.state import (
 )
 from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 from perdure.runtime.workflow.errors import InstanceNotFound
+from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.records import Instance, ListQuery
 from perdure.runtime.workflow.service import FINISHED, STARTED, WorkflowService, WorkflowView
 
@@ -90,6 +91,25 @@ class LocalClient:
 
     async def purge_workflow(self, instance_id: str, *, recursive: bool) -> None:
         await self._service.purge(instance_id, recursive=recursive)
+
+    async def rerun_workflow_from_event(
+        self,
+        instance_id: str,
+        event_id: int,
+        *,
+        new_instance_id: str | None,
+        input: msgspec.Raw | None,
+        overwrite_input: bool,
+        new_child_id: str | None,
+    ) -> str:
+        wanted = Rerun(
+            event_id=event_id,
+            new_id=new_instance_id,
+            input=_text(input),
+            overwrite_input=overwrite_input,
+            child_id=new_child_id,
+        )
+        return await self._service.rerun(instance_id, wanted)
 
     async def list_page(self, chosen: ListFilter, cursor: str | None) -> StateListing:
         query = ListQuery(

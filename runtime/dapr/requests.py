@@ -43,6 +43,16 @@ class Request(Generic[T]):
     shown: Callable[[Any], T]
     missing_is_none: bool = field(default=False, kw_only=True)
     """An instance that does not exist is no error."""
+    in_process: bool = field(default=False, kw_only=True)
+    """The HTTP API has nothing like it."""
+
+    def refuse_http(self) -> None:
+        """Raise `NotImplementedError` if only a runtime in this process can answer it."""
+        if self.in_process:
+            raise NotImplementedError(
+                f"{self.method} is not part of the HTTP API: call it where the WorkflowRuntime "
+                "runs, or use Dapr's own SDK, which speaks gRPC"
+            )
 
 
 def schedule(
@@ -119,11 +129,31 @@ def history(instance_id: str) -> Request[list[WorkflowHistoryEvent]]:
     return Request("get_workflow_history", {"instance_id": instance_id}, _history)
 
 
-def rerun(instance_id: str, event_id: int) -> NotImplementedError:
-    return NotImplementedError(
-        f"cannot run '{instance_id}' again from event {event_id}: perdure has no rerun; "
-        "start a new instance, or continue_as_new from the workflow itself"
-    )
+def rerun(
+    instance_id: str,
+    event_id: int,
+    new_instance_id: str | None,
+    input: Any,
+    new_child_workflow_instance_id: str | None,
+) -> Request[str]:
+    """`input` is `UNSET` if the event keeps the one that it had."""
+    if not 0 <= event_id < 1 << 32:
+        raise ValueError(f"event_id must be between 0 and {(1 << 32) - 1}, found {event_id}")
+    for name, given in (
+        ("new_instance_id", new_instance_id),
+        ("new_child_workflow_instance_id", new_child_workflow_instance_id),
+    ):
+        if given == "":
+            raise ValueError(f"{name} must not be empty; None stands for the default")
+    arguments = {
+        "instance_id": instance_id,
+        "event_id": event_id,
+        "new_instance_id": new_instance_id,
+        "input": None if input is UNSET else raw(input),
+        "overwrite_input": input is not UNSET,
+        "new_child_id": new_child_workflow_instance_id,
+    }
+    return Request("rerun_workflow_from_event", arguments, str, in_process=True)
 
 
 def refuse_app_id(app_id: str | None) -> None:

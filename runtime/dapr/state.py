@@ -172,7 +172,7 @@ class WorkflowHistoryEvent:
 
     @property
     def is_rerunnable(self) -> bool:
-        """Whether Dapr could run the workflow again from here."""
+        """Whether the workflow can be run again from here."""
         return self.event_type in _RERUNNABLE
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from perdure.runtime.api.ports import View
+from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.history import Status, Trace, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
@@ -69,6 +70,8 @@ class Workflows(Protocol):
     ) -> int: ...
 
     async def restart(self, instance_id: str, *, new_id: bool) -> str: ...
+
+    async def rerun(self, source_id: str, wanted: Rerun) -> str: ...
 
     async def page(self, query: ListQuery) -> Page: ...
 

@@ -17,12 +17,15 @@ from perdure.runtime.api.errors import UNEXPECTED, UNTYPED, NoSuchApp, refusal_o
 from perdure.runtime.api.operations import Operation
 from perdure.runtime.workflow.errors import (
     ChildNotFinished,
+    InstanceCreatedBefore,
     InstanceExists,
     InstanceNotFound,
     InstanceNotUnique,
     InstanceStalled,
     InvalidRequest,
     NotCompleted,
+    NothingToRerun,
+    NotRerunnable,
 )
 from perdure.runtime.workflow.payload import PayloadError
 
@@ -69,11 +72,11 @@ def task_hub(error: Exception) -> RpcStatus:
     match error:
         case RpcRefused():
             return error.status
-        case InvalidRequest() | PayloadError():
+        case InvalidRequest() | PayloadError() | NotRerunnable():
             return _status(StatusCode.INVALID_ARGUMENT, error)
-        case InstanceExists() | InstanceNotUnique() | ChildNotFinished():
+        case InstanceExists() | InstanceNotUnique() | InstanceCreatedBefore() | ChildNotFinished():
             return _status(StatusCode.ALREADY_EXISTS, error)
-        case NoSuchApp():
+        case NoSuchApp() | NothingToRerun():
             return _status(StatusCode.NOT_FOUND, error)
         case Retryable():
             return _status(StatusCode.UNAVAILABLE, error, error.retry_after)

@@ -1,4 +1,4 @@
-"""The task hub's methods about what was: history, purge, restart. An edge module.
+"""The task hub's methods about what was: history, purge, restart, rerun. An edge module.
 
 daprd refuses to purge by a filter; here it is done, since only Microsoft's clients ever ask for it.
 """
@@ -19,7 +19,14 @@ from perdure.runtime.rpc.management import check_app
 from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
 from perdure.runtime.rpc.ports import Workflows
 from perdure.runtime.rpc.statuses import RpcRefused, RpcStatus, of_instance
-from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
+from perdure.runtime.rpc.values import text_in
+from perdure.runtime.workflow.errors import (
+    InstanceNotFound,
+    InstanceStalled,
+    NotCompleted,
+    NotRerunnable,
+)
+from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.history import Turn
 from perdure.runtime.workflow.restore import worker_run_of
 from perdure.runtime.workflow.workers.execution import steps_of
@@ -36,7 +43,6 @@ _BATCH = 4
 _LENGTH_DELIMITED = 2
 
 UNSUPPORTED = {
-    "RerunWorkflowFromEvent": "an instance cannot be run again from an event here: restart it",
     "RewindInstance": "instances cannot be rewound here: restart them",
     "CreateTaskHub": "the task hub is the node's database, which is made when the node starts",
     "DeleteTaskHub": "the task hub is the node's database, which no client may delete",
@@ -57,7 +63,7 @@ UNSUPPORTED = {
 
 
 class UpkeepMethods:
-    """History, purge, restart, and what there is not."""
+    """History, purge, restart, rerun, and what there is not."""
 
     def __init__(self, service: Workflows, own_app_id: str) -> None:
         self._service = service
@@ -75,6 +81,7 @@ class UpkeepMethods:
             "RestartInstance": Unary(
                 pb.RestartInstanceRequest, self.restart, refuse=_refuse_instance
             ),
+            "RerunWorkflowFromEvent": Unary(pb.RerunWorkflowFromEventRequest, self.rerun),
             **{name: _unsupported(f"{name}: {why}") for name, why in UNSUPPORTED.items()},
         }
 
@@ -155,6 +162,23 @@ class UpkeepMethods:
         instance_id = INSTANCE_ID.parse(request.instanceId)
         made = await self._service.restart(instance_id, new_id=request.restartWithNewInstanceId)
         return pb.RestartInstanceResponse(instanceId=made)
+
+    async def rerun(
+        self, request: pb.RerunWorkflowFromEventRequest, caller: Caller
+    ) -> pb.RerunWorkflowFromEventResponse:
+        """Dapr's. As for a start, the new ids may be any text; an empty one is none."""
+        check_app(request.router, self._app_id)
+        if not request.sourceInstanceID:
+            raise NotRerunnable("rerun workflow source instance ID is required")
+        wanted = Rerun(
+            event_id=request.eventID,
+            new_id=request.newInstanceID or None,
+            input=text_in(request, "input") if request.overwriteInput else None,
+            overwrite_input=request.overwriteInput,
+            child_id=request.newChildWorkflowInstanceID or None,
+        )
+        made = await self._service.rerun(request.sourceInstanceID, wanted)
+        return pb.RerunWorkflowFromEventResponse(newInstanceID=made)
 
 
 def _batch(request: pb.PurgeInstancesRequest) -> list[str] | None:

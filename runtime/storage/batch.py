@@ -126,6 +126,8 @@ class Batch:
                 self._updates.setdefault((True, shape), []).append((*written, *expected))
         if change.drop_history:
             self._drops.append((row.key, row.execution))
+        for seq, past in enumerate(change.past):
+            self._history.append((row.key, row.execution, seq, past))
         if change.turn is not None:
             # sqlite3 binds a bytearray directly and takes a slow path for bytes.
             blob = bytearray(change.turn)

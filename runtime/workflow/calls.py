@@ -120,6 +120,12 @@ class ActivityCall(_Tries):
         )
         self._asking.ask(task_id, command, self)
 
+    def adopt(self, asked: h.TaskScheduled | h.ChildWorkflowInstanceCreated) -> None:
+        """Its history has it so: with another input perhaps, for all tries to come."""
+        assert isinstance(asked, h.TaskScheduled)
+        self._input = asked.input
+        self._execution_id = asked.execution_id
+
     def answer(self, event: h.TaskCompleted | h.TaskFailed) -> None:
         if self.task.done():
             return
@@ -170,6 +176,12 @@ class ChildCall(_Tries):
             task_id, self.instance_id, self._name, self._input, self._source, self.app_id
         )
         self._asking.ask(task_id, command, self)
+
+    def adopt(self, asked: h.TaskScheduled | h.ChildWorkflowInstanceCreated) -> None:
+        """Its history has it so, under another id: it is that child that answers."""
+        assert isinstance(asked, h.ChildWorkflowInstanceCreated)
+        self._input = asked.input
+        self.instance_id = asked.instance_id
 
     def answer(
         self, event: h.ChildWorkflowInstanceCompleted | h.ChildWorkflowInstanceFailed

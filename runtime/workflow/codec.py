@@ -77,6 +77,7 @@ def decode_event(fields: Sequence[Any]) -> Any:
                 parent: Any = event.parent
                 trace: Any = event.trace
                 span: Any = event.span
+                forks: Any = event.forks
                 return msgspec.structs.replace(
                     event,
                     parent=None if parent is None else h.Parent(*parent),
@@ -84,6 +85,7 @@ def decode_event(fields: Sequence[Any]) -> Any:
                     tags=_pairs(event.tags),
                     trace=None if trace is None else h.Trace(*trace),
                     span=None if span is None else h.Span(h.Trace(*span[0]), *span[1:]),
+                    forks=tuple([h.Fork(*fork) for fork in forks]),
                 )
             case h.DetachedWorkflowInstanceCreated() if event.tags:
                 return msgspec.structs.replace(event, tags=_pairs(event.tags))

@@ -38,6 +38,8 @@ class RunInfo(Protocol):
     @property
     def registry(self) -> Registry: ...
     @property
+    def seed(self) -> str: ...
+    @property
     def log(self) -> logging.Logger: ...
     @property
     def limits(self) -> payload.PayloadLimits: ...
@@ -109,8 +111,7 @@ class WorkflowContext:
     def random(self) -> Random:
         """A source of randomness that gives the same numbers in every replay."""
         if self._random is None:
-            run = self._recorder.run
-            self._random = Random(f"{run.instance_id}\n{run.execution}")
+            self._random = Random(self._recorder.run.seed)
         return self._random
 
     def new_uuid(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from perdure.actors.identity import ActorRef
@@ -24,10 +24,10 @@ class Effects:
     app_id: str
     started: h.ExecutionStarted | None
 
-    def carry_out(self) -> set[int]:
+    def carry_out(self, asked: Sequence[h.Outgoing]) -> set[int]:
         """Put them all into the draft. Returns the activities that are to answer."""
         draft, row, tasks = self.draft, self.row, set()
-        for event in draft.outgoing:
+        for event in asked:
             match event:
                 case (
                     h.TaskScheduled()

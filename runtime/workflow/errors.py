@@ -35,6 +35,22 @@ class InstanceNotUnique(Refused):
         self.instance_id = instance_id
 
 
+class InstanceCreatedBefore(Refused):
+    """The id that a run from an event was to have belongs to an instance, finished or not."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(f"workflow '{instance_id}' has already been created")
+        self.instance_id = instance_id
+
+
+class NotRerunnable(Refused):
+    """An instance cannot be run again from an event in the way that was asked for."""
+
+
+class NothingToRerun(Refused):
+    """There is no such instance to be run again, or no such event in its history."""
+
+
 class ChildNotFinished(Refused):
     """The id cannot be used again while a child of its last run has not finished."""
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import payload
-from perdure.runtime.workflow.calls import Call, ChildCall, TimerCall
+from perdure.runtime.workflow.calls import ActivityCall, Call, ChildCall, TimerCall
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.executor import ContinuedAsNew, Outcome
@@ -50,6 +50,21 @@ class Run:
     log: logging.Logger
     limits: PayloadLimits = DEFAULT_LIMITS
     app_id: str = "default"
+    forks: tuple[h.Fork, ...] = ()
+    """Whose turns it begins with: what follows from a run's identity is as it was there."""
+
+    @property
+    def seed(self) -> str:
+        """Tells the chance of this run from that of all others."""
+        first = self.forks[0] if self.forks else self
+        return f"{first.instance_id}\n{first.execution}"
+
+    def identity(self, turn: int) -> tuple[str, int]:
+        """The instance and run that turn number `turn`, counted from 1, was first taken by."""
+        for fork in self.forks:
+            if turn <= fork.turns:
+                return fork.instance_id, fork.execution
+        return self.instance_id, self.execution
 
 
 class Execution:
@@ -72,7 +87,7 @@ class Execution:
         self.recorded_patches: frozenset[str] = frozenset()
         self.terminated: h.ExecutionTerminated | None = None
         self.started: h.ExecutionStarted | None = None
-        salt = zlib.crc32(f"{run.instance_id}\n{run.execution}".encode()) << 8
+        salt = zlib.crc32(run.seed.encode()) << 8
         self.loop = WorkflowLoop(self, salt)  # type: ignore[abstract]  # What it leaves out is refused.
         self._start_due = False
         self._held: deque[h.Incoming] = deque()
@@ -83,6 +98,7 @@ class Execution:
         self._timers: dict[int, int] = {}
         self._ids = 0
         self._derived = 0
+        self._turns = 0
         self._born_us: int | None = None
         self._external = ExternalEvents()
         self._refused_patches: set[str] = set()
@@ -95,6 +111,7 @@ class Execution:
         """The logical time of the events that follow."""
         if self._born_us is None:
             self._born_us = at_us
+        self._turns += 1
         self.loop.now_us = at_us
         self.loop.is_replaying = self.is_replaying = is_replaying
 
@@ -280,6 +297,16 @@ class Execution:
         if call is not None:
             self._pending[task_id] = call
 
+    def adopt(self, asked: h.Outgoing) -> None:
+        """Wait for what the history has, which is not quite what the code asked for (a fork)."""
+        match asked:
+            case h.TaskScheduled(task_id) | h.ChildWorkflowInstanceCreated(task_id):
+                call = self._pending.get(task_id)
+                if isinstance(call, ActivityCall | ChildCall):
+                    call.adopt(asked)
+            case h.TimerCreated() if asked.task_id in self._timers:
+                self._timers[asked.task_id] = asked.fire_at_us
+
     def new_task(self) -> Task[Any]:
         return Task(loop=self.loop)
 
@@ -287,7 +314,7 @@ class Execution:
         """A UUID that is the same in every replay and differs between runs and instances."""
         self._derived += 1
         # With the time of its birth: after a purge the same id has the same numbers again.
-        return derived_uuid(self.instance_id, self.run.execution, self._born_us, self._derived)
+        return derived_uuid(*self.run.identity(self._turns), self._born_us, self._derived)
 
     def start_timer(self, fire_at_us: int, fire: Callable[[], None], origin: str = "sleep") -> int:
         task_id = self.next_task_id()

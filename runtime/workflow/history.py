@@ -76,6 +76,15 @@ class Span(Value, frozen=True):
     began_us: int
 
 
+class Fork(Value, frozen=True):
+    """Whose turns a run begins with that was run again from an event of theirs."""
+
+    instance_id: str
+    execution: int
+    turns: int
+    """The run's turns up to here are of that instance, or of one whose fork that was in turn."""
+
+
 class ExecutionStarted(Value, frozen=True):
     name: str
     input: str | None = None
@@ -94,6 +103,8 @@ class ExecutionStarted(Value, frozen=True):
     """History of its callers that came with the call, as its worker gets it."""
     span: Span | None = None
     """Its own span, if spans are made."""
+    forks: tuple[Fork, ...] = ()
+    """Where the beginning of this history comes from, in the order of the turns."""
 
     @property
     def context(self) -> Trace | None:

@@ -305,6 +305,8 @@ class LiveInstance:
         elif row is None:
             draft.conclude(None, None)
             draft.decision.passivate = True
+        elif draft.created is not None:
+            draft.conclude(row, draft.created)
         elif self.stalled is not None:
             self._conclude_stalled(row, draft)
         elif draft.has_events:
@@ -359,7 +361,7 @@ class LiveInstance:
                 draft.outgoing.extend(execution.take_commands())
             draft.clear_timers(row.execution, execution.take_cancelled_timers())
             patches, code = execution.take_new_patches(), execution.code_hash
-        self.open_tasks.update(self._effects(row, draft).carry_out())
+        self.open_tasks.update(self._effects(row, draft).carry_out(draft.outgoing))
         if self._spans is not None:
             self._spans.conclude(draft, execution)
         if draft.is_over and execution is not None and execution.terminated is not None:

@@ -18,6 +18,7 @@ from perdure.runtime.workflow.history import (
     ChildWorkflowInstanceFailed,
     ExecutionStarted,
     ExecutionTerminated,
+    Outgoing,
     TaskCompleted,
     TaskFailed,
     TimerFired,
@@ -39,6 +40,18 @@ class StartWorkflow(msgspec.Struct, frozen=True, gc=False):
     """Refuse the id even if its instance has finished."""
     tell_parent: bool = False
     """Sent by a parent's turn: a refusal goes to the parent as a failure of its child."""
+
+
+class OpenFork(msgspec.Struct, frozen=True, gc=False):
+    """Create an instance that begins with the past of another one; its id must be unused."""
+
+    name: str
+    version: str | None
+    past: tuple[bytes, ...]
+    """The first rows of its history, encoded."""
+    asked: tuple[Outgoing, ...]
+    """What of that past is still to be carried out."""
+    request_id: str
 
 
 class RaiseEvent(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +127,15 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
 
 
 WorkflowMessage = (
-    StartWorkflow | RaiseEvent | Suspend | Resume | Terminate | Purge | Completion | TurnDecided
+    StartWorkflow
+    | OpenFork
+    | RaiseEvent
+    | Suspend
+    | Resume
+    | Terminate
+    | Purge
+    | Completion
+    | TurnDecided
 )
 
 DurableMessage = StartWorkflow | Terminate | Completion | RaiseEvent
@@ -128,7 +149,7 @@ _PLAIN: dict[int, type[msgspec.Struct]] = {
     6: Purge,
     7: RunActivity,
 }
-"""Messages whose fields are plain values, by their number; 0 to 2 and 8 hold events."""
+"""Messages whose fields are plain values, by their number; 0 to 2, 8 and 9 hold events."""
 
 _NUMBER_OF = {kind: number for number, kind in _PLAIN.items()}
 
@@ -148,6 +169,9 @@ def encode(message: WorkflowMessage | RunActivity) -> bytes:
             fields = [1, message.key, message.execution, encode_event(message.event)]
         case TurnDecided():
             fields = [8, *_decided(message)]
+        case OpenFork():
+            asked = [encode_event(event) for event in message.asked]
+            fields = [9, message.name, message.version, message.past, asked, message.request_id]
         case Terminate():
             fields = [2, encode_event(message.event), message.ignore_missing]
         case _:
@@ -170,6 +194,9 @@ def decode(body: bytes) -> WorkflowMessage | RunActivity:
                 return Terminate(decode_event(fields[0]), fields[1])
             case 8:
                 return _decided_of(fields)
+            case 9:
+                asked = tuple([decode_event(event) for event in fields[3]])
+                return OpenFork(fields[0], fields[1], fields[2], asked, fields[4])
             case _ if kind in _PLAIN:
                 message: Any = _PLAIN[kind](*fields)
                 return message  # type: ignore[no-any-return]  # One of the union, by the table.

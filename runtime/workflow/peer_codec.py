@@ -34,6 +34,7 @@ _BY_FIELDS: dict[type[PerdureError], tuple[str, ...]] = {
     workflow_errors.InstanceNotFound: ("instance_id",),
     workflow_errors.InstanceExists: ("instance_id",),
     workflow_errors.InstanceNotUnique: ("instance_id",),
+    workflow_errors.InstanceCreatedBefore: ("instance_id",),
     workflow_errors.ChildNotFinished: ("instance_id", "child_id"),
     workflow_errors.NotCompleted: ("instance_id",),
     workflow_errors.InstanceStalled: ("instance_id", "reason"),

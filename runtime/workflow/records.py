@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -90,6 +91,7 @@ class WorkflowChange:
     history and its reminders; unread messages stay for whoever has that id next. `turn` is the
     encoded history row, stored at `(row.execution, turn_seq)`. With `drop_history` (the execution
     number has grown) all history rows and reminders of earlier executions are removed first.
+    `past` are the first history rows of an instance that is created with a past.
     """
 
     kind: ChangeKind
@@ -99,6 +101,7 @@ class WorkflowChange:
     turn: bytes | None = None
     turn_seq: int = 0
     drop_history: bool = False
+    past: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)

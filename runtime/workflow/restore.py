@@ -94,19 +94,22 @@ def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execu
             f"workflow '{row.name}' is not registered here{has}; "
             "start a node whose app has it and the instance goes on"
         )
-    execution = Execution(run_of(row, definition, around))
+    forks = _forks(turns)
+    forked = forks[-1].turns if forks else 0
+    execution = Execution(run_of(row, definition, around, forks))
     recorded = [name for turn in turns for name in turn.patches]
     execution.recorded_patches = frozenset(recorded)
     try:
         for number, turn in enumerate(turns):
-            if execution.outcome is not None:
+            if execution.outcome is not None and number != forked:
                 came = ", ".join(type(event).__name__ for event in turn.incoming)
                 raise NonDeterminismError(
                     f"history goes on with {came} in turn {number}, "
                     f"the code now ends {described_end(execution.outcome)}"
                 )
-            replay(execution, turn)
-        if execution.outcome is not None:
+            replay(execution, turn, is_forked=number < forked)
+        # A fork waits for the event that it was made for, even if the code does not.
+        if execution.outcome is not None and len(turns) != forked:
             raise NonDeterminismError(
                 "history waits for what is to come, "
                 f"the code now ends {described_end(execution.outcome)}"
@@ -123,7 +126,17 @@ def _replayed(row: Instance, turns: list[h.Turn], around: Surroundings) -> Execu
     return execution
 
 
-def run_of(row: Instance, definition: WorkflowDefinition, around: Surroundings) -> Run:
+def _forks(turns: list[h.Turn]) -> tuple[h.Fork, ...]:
+    started = turns[0].incoming[0] if turns else None
+    return started.forks if isinstance(started, h.ExecutionStarted) else ()
+
+
+def run_of(
+    row: Instance,
+    definition: WorkflowDefinition,
+    around: Surroundings,
+    forks: tuple[h.Fork, ...] = (),
+) -> Run:
     """The run that `row` stands for, by that code."""
     limits = around.config.payloads
     return Run(
@@ -134,6 +147,7 @@ def run_of(row: Instance, definition: WorkflowDefinition, around: Surroundings) 
         around.log,
         limits,
         around.app_id,
+        forks,
     )
 
 

@@ -23,6 +23,7 @@ from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.codec import decode_turn
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
+from perdure.runtime.workflow.fork import Rerun, fork_of, unknown_source
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
 from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
@@ -136,6 +137,21 @@ class WorkflowService:
             raise NotCompleted(instance_id)
         chosen = None if new_id else instance_id
         return await self.start(row.name, view.input, instance_id=chosen, version=row.version)
+
+    async def rerun(self, source_id: str, wanted: Rerun) -> str:
+        """Run a finished instance again from one of its events on, as a new one; returns its id.
+
+        Raises `NotRerunnable`, `NothingToRerun`, `InstanceCreatedBefore`.
+        """
+        _check_texts(new_id=wanted.new_id, input=wanted.input, child_id=wanted.child_id)
+        new_id = wanted.new_id or self._fresh_id("", None)
+        try:
+            row, turns = await self.history(source_id)
+        except InstanceNotFound:
+            raise unknown_source(source_id) from None
+        message = fork_of(row, turns, wanted, new_id, self._env.new_id())
+        await self._call(new_id, message, is_new=wanted.new_id is None)
+        return new_id
 
     async def run(
         self, name: str, input: str | None = None, *, instance_id: str | None = None

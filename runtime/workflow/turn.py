@@ -51,7 +51,17 @@ class TurnDraft:
         self.touched = False
         """The instance's row has changed apart from its history."""
         self.is_deleted = False
+        self.created: WorkflowChange | None = None
+        """The instance comes to be with a past, by this change."""
         self._unit = UnitOfWork(ref, slot, epoch, 0)
+
+    @property
+    def ref(self) -> ActorRef:
+        return self._unit.ref
+
+    @property
+    def slot(self) -> int:
+        return self._unit.slot
 
     @property
     def has_events(self) -> bool:
@@ -168,6 +178,7 @@ class TurnDraft:
             unit.key = row.key
         if change is not None:
             unit.size = 0 if change.turn is None else len(change.turn)
+            unit.size += sum(map(len, change.past))
             if not self.is_deleted:
                 self.decision.announcement = row
         elif not (unit.consumed or unit.outbox or unit.reminders_cleared):

@@ -14,14 +14,11 @@ from perdure.actors.ports import InboxRow, Snapshot
 from perdure.actors.unit_of_work import Decision
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
-from perdure.runtime.workflow.errors import (
-    InstanceNotFound,
-    InstanceStalled,
-    NotCompleted,
-)
+from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.executor import Executor
 from perdure.runtime.workflow.failure import instance_already_exists
 from perdure.runtime.workflow.live_instance import LiveInstance
+from perdure.runtime.workflow.open_fork import Opening
 from perdure.runtime.workflow.readmission import refusal_of_start
 from perdure.runtime.workflow.records import StoredWorkflow
 from perdure.runtime.workflow.surroundings import Surroundings
@@ -143,6 +140,8 @@ class WorkflowActor:
                 self._reminder(body.name, draft, now_us)
             case m.StartWorkflow():
                 self._start(body, delivery, draft)
+            case m.OpenFork():
+                Opening(self._around, self._live).take(body, delivery, draft)
             case m.RaiseEvent():
                 self._raise_event(body, delivery, draft)
             case m.Suspend():

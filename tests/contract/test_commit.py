@@ -9,7 +9,7 @@ import msgspec
 from perdure.actors.errors import TurnConflict
 from perdure.actors.unit_of_work import Outgoing
 from perdure.runtime.workflow.history import Failure, Parent, Status
-from perdure.runtime.workflow.records import StoredWorkflow
+from perdure.runtime.workflow.records import ChangeKind, StoredWorkflow, WorkflowChange
 from tests.contract.conftest import Engine
 from tests.contract.given import BORN_US, Member, instance, message, ref
 
@@ -83,6 +83,22 @@ async def test_a_unit_without_a_turn_writes_no_history(member: Member, engine: E
     await member.written(member.create(row))
     await member.written(member.update(changed(row, has_work=True), (1, 1)))
     assert (await engine.rows())["history"] == 1
+
+
+async def test_an_instance_with_a_past_is_created_whole_or_not_at_all(
+    member: Member, engine: Engine
+) -> None:
+    row = instance(1, "o1", next_seq=2)
+    change = WorkflowChange(ChangeKind.CREATE, row, past=(b"turn 0", b"turn 1"))
+    await member.written(member.unit(row, change, reminders_set=[("1:1", 7)]))
+    loaded = await member.loaded("o1")
+    assert (loaded.row, loaded.history) == (row, [(0, b"turn 0"), (1, b"turn 1")])
+    before = await engine.rows()
+    twin = instance(2, "o1", next_seq=2)
+    change = WorkflowChange(ChangeKind.CREATE, twin, past=(b"turn 0", b"turn 1"))
+    (outcome,) = await member.commit(member.unit(twin, change, reminders_set=[("1:1", 7)]))
+    assert isinstance(outcome, TurnConflict)
+    assert await engine.rows() == before
 
 
 async def test_an_id_is_created_once(member: Member) -> None:

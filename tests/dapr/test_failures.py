@@ -260,5 +260,10 @@ def test_what_is_not_supported_is_refused_by_name(
         assert option in failure.message
     with pytest.raises(ValueError, match="app_id"):
         client.pause_workflow("x", app_id="elsewhere")
-    with pytest.raises(NotImplementedError, match="rerun"):
-        client.rerun_workflow_from_event("x", 1, input=2)
+    with pytest.raises(ValueError, match="app_id"):
+        client.rerun_workflow_from_event("x", 1, app_id="elsewhere")
+
+
+def test_a_rerun_is_no_request_of_the_http_api(client: wf.DaprWorkflowClient) -> None:
+    with pytest.raises(NotImplementedError, match="not part of the HTTP API"):
+        client.rerun_workflow_from_event("x", 1)

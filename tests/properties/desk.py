@@ -195,7 +195,7 @@ class Desk:
         expected = (change.expected_execution, change.expected_seq)
         if change.kind is ChangeKind.CREATE:
             assert before is None
-            self.history[row.key] = []
+            self.history[row.key] = list(change.past)
         else:
             assert before is not None
             assert (before.execution, before.next_seq) == expected

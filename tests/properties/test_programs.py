@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.fork import Rerun, fork_of
 from tests.properties.desk import Desk
 from tests.properties.programs import NAMES, Failed, Program, expected, programs, registry_of
+
+RERUNNABLE = (h.TaskScheduled, h.TimerCreated, h.ChildWorkflowInstanceCreated)
 
 
 class Schedule:
@@ -21,7 +24,8 @@ class Schedule:
     Time limits, which are an hour off, are reached only if `hurries`.
     """
 
-    def __init__(self, seed: int, *, hurries: bool) -> None:
+    def __init__(self, seed: int, *, hurries: bool, instance_id: str = "p") -> None:
+        self._id = instance_id
         self._hurries = hurries
         self._random = random.Random(seed)
         self._tries: dict[str, int] = {}
@@ -30,9 +34,13 @@ class Schedule:
         self.raised: dict[str, list[Any]] = {name: [] for name in NAMES}
 
     def run(self, desk: Desk) -> None:
-        desk.start("program", "p", None, "start")
+        desk.start("program", self._id, None, "start")
+        self.finish(desk)
+
+    def finish(self, desk: Desk) -> None:
+        self._suspended = desk.rows[self._id].status is h.Status.SUSPENDED
         steps = 0
-        while not desk.rows["p"].status.is_terminal:
+        while not desk.rows[self._id].status.is_terminal:
             self._step(desk)
             steps += 1
             assert steps < 3000, "it does not come to an end"
@@ -60,7 +68,7 @@ class Schedule:
             desk.do(self._random.choice(work), self._answer)
 
     def _toggle(self, desk: Desk) -> None:
-        desk.call("p", m.Resume() if self._suspended else m.Suspend())
+        desk.call(self._id, m.Resume() if self._suspended else m.Suspend())
         self._suspended = not self._suspended
 
     def _raise(self, desk: Desk) -> None:
@@ -71,7 +79,7 @@ class Schedule:
         self._raised += 1
         self.raised[name].append(self._raised)
         spelled = self._random.choice([name, name.upper()])
-        desk.call("p", m.RaiseEvent(spelled, str(self._raised), f"e{self._raised}"))
+        desk.call(self._id, m.RaiseEvent(spelled, str(self._raised), f"e{self._id}{self._raised}"))
 
     def _answer(self, asked: m.RunActivity) -> h.TaskCompleted | h.TaskFailed:
         value, failures = json.loads(asked.input or "")
@@ -131,3 +139,32 @@ def test_a_program_whose_time_limits_are_reached_is_the_same_live_and_by_replay(
     live, _ = _played(program, seed, evicts=False, **options)
     replayed, _ = _played(program, seed, evicts=True, **options)
     _same(live, replayed)
+
+
+@given(program=programs, seed=st.integers(0, 2**32), generators=st.booleans())
+def test_a_program_runs_again_from_any_event_and_is_the_same_live_and_by_replay(
+    program: Program, seed: int, generators: bool
+) -> None:
+    live = _played_again(program, seed, evicts=False, generators=generators)
+    replayed = _played_again(program, seed, evicts=True, generators=generators)
+    _same(live, replayed)
+
+
+def _played_again(program: Program, seed: int, *, evicts: bool, generators: bool) -> Desk:
+    """Run it, and a copy from one of its events on, and a copy of that one."""
+    desk, _ = _played(program, seed, evicts=evicts, generators=generators)
+    chance = random.Random(seed)
+    for source, copy in (("p", "q"), ("q", "r")):
+        turns = desk.turns(source)
+        asked = [
+            event for turn in turns for event in turn.outgoing if isinstance(event, RERUNNABLE)
+        ]
+        if not asked:
+            break
+        event = chance.choice(asked)
+        note(f"{copy} runs {source} again from {event}")
+        before = (desk.rows[source], turns)
+        desk.call(copy, fork_of(*before, Rerun(event_id=event.task_id), copy, f"again {copy}"))
+        Schedule(seed + 1, hurries=False, instance_id=copy).finish(desk)
+        assert (desk.rows[source], desk.turns(source)) == before
+    return desk

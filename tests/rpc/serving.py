@@ -20,6 +20,7 @@ from perdure.runtime.rpc.ports import RpcConfig
 from perdure.runtime.rpc.server import RpcServer
 from perdure.runtime.rpc.services import services
 from perdure.runtime.workflow.errors import InstanceNotUnique, NotCompleted
+from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.history import Status, Trace
 from tests.support.http_service import FakeScenarios, FakeView, FakeWorkflows
 
@@ -129,6 +130,10 @@ class Workflows(FakeWorkflows):
         if not self._found(instance_id).row.status.is_terminal:
             raise NotCompleted(instance_id)
         return "made" if new_id else instance_id
+
+    async def rerun(self, source_id: str, wanted: Rerun) -> str:
+        self._called("rerun", source_id, wanted)
+        return wanted.new_id or "made"
 
 
 @dataclass

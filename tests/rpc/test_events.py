@@ -157,6 +157,13 @@ def test_a_timer_says_what_made_it(origin: str, frame: bytes, dialect: Dialect) 
 
 
 @pytest.mark.parametrize("dialect", ANY)
+def test_a_timer_that_runs_again_says_of_which_instance(dialect: Dialect) -> None:
+    event = h.TimerCreated(2, 1_000_001, "createTimer", rerun_of="o")
+    content = time(1, 1, 1000) + field(3, field(1, "o")) + field(4, b"")
+    assert told(event, dialect) == field(1, 2) + time(2, T) + field(12, content)
+
+
+@pytest.mark.parametrize("dialect", ANY)
 def test_a_timer_at_the_end_of_time_keeps_its_nanoseconds(dialect: Dialect) -> None:
     event = FIRST[1]
     due = time(1, 253_402_300_799, 999_999_999)

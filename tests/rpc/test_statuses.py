@@ -40,12 +40,15 @@ from perdure.runtime.rpc.statuses import (
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.errors import (
     ChildNotFinished,
+    InstanceCreatedBefore,
     InstanceExists,
     InstanceNotFound,
     InstanceNotUnique,
     InstanceStalled,
     InvalidRequest,
     NotCompleted,
+    NothingToRerun,
+    NotRerunnable,
 )
 from perdure.runtime.workflow.payload import PayloadError
 
@@ -81,6 +84,13 @@ PATH = {"workflowName": "order", "instanceID": "order-1", "eventName": "paid"}
             "cannot recreate workflow with ID 'a': child workflow 'b': "
             "orchestration has not yet completed",
         ),
+        (
+            InstanceCreatedBefore("a"),
+            StatusCode.ALREADY_EXISTS,
+            "workflow 'a' has already been created",
+        ),
+        (NotRerunnable("not so"), StatusCode.INVALID_ARGUMENT, "not so"),
+        (NothingToRerun("nothing"), StatusCode.NOT_FOUND, "nothing"),
         (InstanceNotFound("a"), StatusCode.UNKNOWN, "no such instance exists"),
         (NotCompleted("a"), StatusCode.UNKNOWN, "orchestration has not yet completed"),
         (InstanceStalled("a", "why"), StatusCode.UNKNOWN, "workflow is stalled: why"),

@@ -161,6 +161,11 @@ OVER_GRPC_SINCE_1_18: dict[str, object] = {
 }
 
 SINCE_1_19: dict[str, object] = {
+    "rerun_from_an_activity": [
+        ["rerun-same", "COMPLETED", "[2, 3, 4]"],
+        ["rerun-other", "COMPLETED", "[2, 11, 12]"],
+        [True, "COMPLETED", "[2, 3, 4]"],
+    ],
     "history": [HISTORY_OF_THREE_STEPS, [1, 2, 3], "not found"],
     "list_ids": {
         "all pages but the last are full": True,
@@ -172,11 +177,6 @@ SINCE_1_19: dict[str, object] = {
 
 OVER_GRPC_SINCE_1_19: dict[str, object] = {
     "history_of_an_unknown_instance": "NOT_FOUND",
-    "rerun_from_an_activity": [
-        ["rerun-same", "COMPLETED", "[2, 3, 4]"],
-        ["rerun-other", "COMPLETED", "[2, 11, 12]"],
-        [True, "COMPLETED", "[2, 3, 4]"],
-    ],
     "rerun_refusals": {
         "unknown": ["NOT_FOUND", "does not exist with ID"],
         "running": ["INVALID_ARGUMENT", "is not in a terminal state"],

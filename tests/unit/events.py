@@ -20,6 +20,7 @@ failures = st.recursive(
     max_leaves=3,
 )
 parents = st.builds(h.Parent, numbers, text, numbers, numbers, payload)
+forks = st.builds(h.Fork, text, numbers, numbers)
 started = st.builds(
     h.ExecutionStarted,
     text,
@@ -29,6 +30,7 @@ started = st.builds(
     st.none() | numbers,
     st.lists(text, max_size=3).map(tuple),
     st.booleans(),
+    forks=st.lists(forks, max_size=3).map(tuple),
 )
 completions: st.SearchStrategy[Any] = st.one_of(
     st.builds(h.TaskCompleted, numbers, payload),
@@ -72,6 +74,14 @@ turns = st.builds(
 )
 messages: st.SearchStrategy[Any] = st.one_of(
     st.builds(m.StartWorkflow, started, text, st.booleans(), st.booleans()),
+    st.builds(
+        m.OpenFork,
+        text,
+        payload,
+        st.lists(st.binary(max_size=9), max_size=3).map(tuple),
+        st.lists(outgoing, max_size=3).map(tuple),
+        text,
+    ),
     st.builds(m.Terminate, terminated, st.booleans()),
     st.builds(m.RaiseEvent, text, payload, text),
     st.builds(m.Completion, numbers, numbers, completions | st.builds(h.TimerFired, numbers)),

@@ -42,8 +42,10 @@ def test_a_changed_byte_is_corrupt_or_another_message_but_never_another_error() 
     ("content", "message"),
     [
         ([2, 0], "message of format 2, this release reads 1"),
-        ([1, 9], "message of unknown kind 9"),
+        ([1, 99], "message of unknown kind 99"),
         ([1, 0], "undecodable message"),
+        ([1, 9], "undecodable message"),
+        ([1, 9, "w", None, [], [[99]], "r"], "unknown event"),
         ([1, 1, 3], "undecodable message"),
         ([1, 1, 7, 3, [99]], "unknown event"),
         ([1], "undecodable message"),

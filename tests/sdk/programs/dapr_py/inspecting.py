@@ -63,7 +63,7 @@ def list_ids(client: Any) -> Any:
 
 @SCENARIOS.add
 def rerun_from_an_activity(client: Any) -> Any:
-    _reruns()
+    since(1, 19)
     result(client, flows.chain, 1, "rerun-source")
     again = client.rerun_workflow_from_event("rerun-source", 2, new_instance_id="rerun-same")
     other = client.rerun_workflow_from_event(
@@ -79,7 +79,8 @@ def rerun_from_an_activity(client: Any) -> Any:
 
 @SCENARIOS.add
 def rerun_refusals(client: Any) -> Any:
-    _reruns()
+    since(1, 19)
+    over_grpc()
     result(client, flows.chain, 1, "rerun-refused")
     client.schedule_new_workflow(flows.wait, instance_id="rerun-running")
     becomes(client, "rerun-running", "RUNNING")
@@ -93,11 +94,6 @@ def rerun_refusals(client: Any) -> Any:
         "child": lambda: rerun("rerun-parent:0001", 1),
     }
     return {name: [code(attempt), refusal(attempt)] for name, attempt in attempts.items()}
-
-
-def _reruns() -> None:
-    since(1, 19)
-    over_grpc()
 
 
 @SCENARIOS.add

@@ -11,8 +11,11 @@ from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.decisions import Malformed, activity_outcome, decision_of
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits, traits_of
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
+from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
+from perdure.runtime.workflow.history import Failure, TaskFailed
 from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.numbers import action_id
 from perdure.runtime.workflow.workers.pool import (
     Capacity,
     Item,
@@ -96,20 +99,41 @@ class WorkerMethods:
             assert traits.ping_field is not None
             return encode_ping(traits.ping_field)
         if isinstance(item.work, RunActivity):
-            return encode_activity(item.work, item.token, traits)
+            return self._activity_frame(item, item.work, traits)
         return self._turn_frame(item, item.work, traits)
+
+    def _activity_frame(
+        self, item: Item, message: RunActivity, traits: WorkerTraits
+    ) -> bytes | None:
+        frame = encode_activity(message, item.token, traits)
+        if self._fits(len(frame)):
+            return frame
+        # A worker that gets more than it takes ends its stream, and so would the next one.
+        text = self._too_large_activity(message.name, message.task_id, len(frame))
+        failure = Failure("PayloadSizeExceeded", text, non_retryable=True)
+        self._pool.answer(item, TaskFailed(message.task_id, failure))
+        return None
+
+    def _fits(self, size: int) -> bool:
+        return size <= _PART_OF_MESSAGE * self._config.message_bytes_max
+
+    def _too_large_activity(self, name: str, task_id: int, size: int) -> str:
+        return self._too_large(f"activity '{name}::{action_id(task_id)}' payload", size)
+
+    def _too_large(self, what: str, size: int) -> str:
+        return (
+            f"{what} size {size} bytes exceeds 95% of max gRPC body size "
+            f"{self._config.message_bytes_max} bytes; increase --max-body-size and restart to "
+            "resume"
+        )
 
     def _turn_frame(self, item: Item, work: TurnWork, traits: WorkerTraits) -> bytes | None:
         item.began_us = max(self._env.now_us(), work.floor_us)
         stream = item.stream
         cached = stream.known_events(work)
         frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
-        limit = self._config.message_bytes_max
-        if len(frame) > _PART_OF_MESSAGE * limit:
-            text = (
-                f"Workflow payload size {len(frame)} bytes exceeds 95% of max gRPC body size "
-                f"{limit} bytes; increase --max-body-size and restart to resume"
-            )
+        if not self._fits(len(frame)):
+            text = self._too_large("Workflow payload", len(frame))
             self._pool.answer(item, _stalled(item, work, text))
             return None
         stream.remember(work, count)
@@ -131,6 +155,11 @@ class WorkerMethods:
         except Malformed:
             self._pool.refuse(item)
             raise
+        largest = largest_call(item.work, decided)
+        if largest is not None and not self._fits(largest[1]):
+            call, size = largest
+            text = self._too_large_activity(call.name, call.task_id, size)
+            decided = _stalled(item, item.work, text)
         self._pool.answer(item, decided)
         return pb.Empty()
 

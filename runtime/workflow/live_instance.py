@@ -19,6 +19,7 @@ from perdure.runtime.workflow.effects import Effects
 from perdure.runtime.workflow.execution import START_TIMER, Execution
 from perdure.runtime.workflow.executor import ContinuedAsNew, Executor
 from perdure.runtime.workflow.failure import workflow_not_registered
+from perdure.runtime.workflow.own_history import OwnHistory
 from perdure.runtime.workflow.records import (
     ChangeKind,
     Instance,
@@ -56,6 +57,7 @@ class LiveInstance:
         """Request ids of the events that were accepted, oldest first."""
         self.stalled: str | None = None
         self._is_of_worker = False
+        self._own = OwnHistory()
         self.events = 0
         self.bytes = 0
         self.last_turn_us = 0
@@ -78,6 +80,7 @@ class LiveInstance:
             return {}
         self.execution = found.execution
         self._is_of_worker = isinstance(found.execution, WorkerExecution)
+        self._own.restore(found.turns)
         self.open_tasks = set(found.open_tasks)
         self.seen = found.seen_requests
         self.events, self.bytes = found.events, found.bytes
@@ -132,9 +135,10 @@ class LiveInstance:
     def dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
         """After a load, tell unanswered activities again; one that runs, anywhere, goes on."""
         if self.row is not None and self.stalled is None and not draft.is_new_run:
+            effects = self._effects(self.row, draft)
             for task_id, event in lost.items():
                 if task_id in self.open_tasks:
-                    self._effects(self.row, draft).run_activity(event, again=True)
+                    effects.run_activity(event, again=True)
 
     # ---- the code
 
@@ -171,6 +175,7 @@ class LiveInstance:
             start_requests=starts_after(before, request_id),
         )
         self.open_tasks = set()
+        self._own.begin()
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
         event = msgspec.structs.replace(event, version=row.version)
@@ -267,16 +272,8 @@ class LiveInstance:
         assert row is not None
         draft.is_over = True
         draft.outgoing.append(completed)
-        parent = row.parent
-        if parent is not None:
-            if completed.status is h.Status.COMPLETED:
-                draft.tell_parent(
-                    parent, h.ChildWorkflowInstanceCompleted(parent.task_id, completed.output)
-                )
-            else:
-                draft.tell_parent(
-                    parent, h.ChildWorkflowInstanceFailed(parent.task_id, completed.failure)
-                )
+        if row.parent is not None:
+            draft.tell_end(row.parent, completed)
         if execution is None:
             return
         if isinstance(execution, WorkerExecution) and draft.decided is None:
@@ -318,7 +315,7 @@ class LiveInstance:
 
     def _effects(self, row: Instance, draft: TurnDraft) -> Effects:
         started = None if self.execution is None else self.execution.started
-        return Effects(draft, row, self._around.app_id, started)
+        return Effects(draft, row, self._around.app_id, started, self._own)
 
     def _ask_worker(self, draft: TurnDraft) -> None:
         """Have the next turn decided, if a worker has to. Told twice it is done once."""
@@ -359,9 +356,6 @@ class LiveInstance:
                 draft.outgoing.extend(execution.take_commands())
             draft.clear_timers(row.execution, execution.take_cancelled_timers())
             patches, code = execution.take_new_patches(), execution.code_hash
-        self.open_tasks.update(self._effects(row, draft).carry_out())
-        if draft.is_over and execution is not None and execution.terminated is not None:
-            self.open_tasks.clear()  # Their results are wanted by nobody.
         turn = h.Turn(
             draft.at_us,
             tuple(draft.incoming),
@@ -370,6 +364,12 @@ class LiveInstance:
             patches,
             draft.decided,
         )
+        if not self._own.add(turn, execution):
+            draft.is_void = True
+            return
+        self.open_tasks.update(self._effects(row, draft).carry_out())
+        if draft.is_over and execution is not None and execution.terminated is not None:
+            self.open_tasks.clear()  # Their results are wanted by nobody.
         blob = encode_turn(turn)
         self._count(1 + len(turn.incoming) + len(turn.outgoing))
         self.bytes += len(blob)

@@ -104,7 +104,7 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
     version: str | None = None
     trace_parent: str | None = None
     propagated: bytes | None = None
-    """History of its callers, as a worker gets it."""
+    """History of its callers; `propagation` reads it."""
 
     @property
     def key_of_call(self) -> tuple[int, int, int]:

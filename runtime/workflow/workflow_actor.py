@@ -14,11 +14,7 @@ from perdure.actors.ports import InboxRow, Snapshot
 from perdure.actors.unit_of_work import Decision
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
-from perdure.runtime.workflow.errors import (
-    InstanceNotFound,
-    InstanceStalled,
-    NotCompleted,
-)
+from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.executor import Executor
 from perdure.runtime.workflow.failure import instance_already_exists
 from perdure.runtime.workflow.live_instance import LiveInstance
@@ -80,6 +76,8 @@ class WorkflowActor:
                 break
         self._dispatch_again(lost, draft)
         self._live.conclude(draft)
+        if draft.is_void:
+            return Decision(returned=list(batch), reload=True)
         if not self._is_awake and draft.decision.announcement is None:
             # What a doubtful commit has changed was announced to nobody.
             draft.decision.announcement = self._live.row

@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits
 from perdure.runtime.rpc.events import Run
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.codec import encode_turn
+from perdure.runtime.workflow.propagation import (
+    Chunk,
+    Propagated,
+    PropagationScope,
+    encode_propagated,
+)
 from perdure.runtime.workflow.workers.numbers import ROUND
 from perdure.runtime.workflow.workers.work import Step, TurnWork
 
@@ -41,6 +48,22 @@ ANSWERS: tuple[h.Incoming, ...] = (
     h.ExecutionSuspended("lunch"),
     h.ExecutionResumed(None),
 )
+
+ABOVE = h.Turn(
+    T * 1_000_000,
+    (h.ExecutionStarted("outer", "1"),),
+    (h.ChildWorkflowInstanceCreated(1, "order-1", "order", None, propagation=2),),
+)
+PROPAGATED = encode_propagated(
+    Propagated(
+        PropagationScope.LINEAGE,
+        (
+            Chunk("mall", "top", "x-t", "top", ()),
+            Chunk("shop", "out-1", "x-0", "outer", (encode_turn(ABOVE),)),
+        ),
+    )
+)
+"""Of two callers, the farther one without an event."""
 
 
 def steps(*turns: tuple[tuple[h.Incoming, ...], tuple[h.Outgoing, ...]]) -> list[Step]:

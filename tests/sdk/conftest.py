@@ -54,7 +54,6 @@ def run_all(place: Place, ports: Ports, programs: Programs) -> Results:
 
 
 NOT_SERVED = {
-    "history_passed_on": "history is not handed to children and activities yet",
     "rerun_from_an_activity": "instances cannot be run again from an event yet",
     "rerun_refusals": "instances cannot be run again from an event yet",
 }

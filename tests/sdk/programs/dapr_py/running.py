@@ -166,7 +166,6 @@ def delayed_start(client: Any) -> Any:
 @SCENARIOS.add
 def history_passed_on(client: Any) -> Any:
     since(1, 18)
-    over_grpc()
     return result(client, flows.pass_history, None, "propagation")
 
 

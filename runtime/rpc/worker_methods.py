@@ -13,6 +13,7 @@ from perdure.runtime.rpc.dialect import Dialect, WorkerTraits, traits_of
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
 from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
+from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.history import Failure, TaskFailed
 from perdure.runtime.workflow.messages import RunActivity
 from perdure.runtime.workflow.workers.numbers import action_id
@@ -98,9 +99,14 @@ class WorkerMethods:
         except TimeoutError:
             assert traits.ping_field is not None
             return encode_ping(traits.ping_field)
-        if isinstance(item.work, RunActivity):
-            return self._activity_frame(item, item.work, traits)
-        return self._turn_frame(item, item.work, traits)
+        try:
+            if isinstance(item.work, RunActivity):
+                return self._activity_frame(item, item.work, traits)
+            return self._turn_frame(item, item.work, traits)
+        except CorruptHistory as error:
+            # Of the history that came with the call. It must not end the stream, again and again.
+            self._refuse(item, f"{type(error).__name__}: {error}")
+            return None
 
     def _activity_frame(
         self, item: Item, message: RunActivity, traits: WorkerTraits
@@ -109,10 +115,16 @@ class WorkerMethods:
         if self._fits(len(frame)):
             return frame
         # A worker that gets more than it takes ends its stream, and so would the next one.
-        text = self._too_large_activity(message.name, message.task_id, len(frame))
-        failure = Failure("PayloadSizeExceeded", text, non_retryable=True)
-        self._pool.answer(item, TaskFailed(message.task_id, failure))
+        self._refuse(item, self._too_large_activity(message.name, message.task_id, len(frame)))
         return None
+
+    def _refuse(self, item: Item, why: str) -> None:
+        """What no worker can be sent: an activity fails, a turn stalls its instance."""
+        if isinstance(item.work, TurnWork):
+            self._pool.answer(item, _stalled(item, item.work, why))
+        else:
+            failure = Failure("PayloadError", why, non_retryable=True)
+            self._pool.answer(item, TaskFailed(item.work.task_id, failure))
 
     def _fits(self, size: int) -> bool:
         return size <= _PART_OF_MESSAGE * self._config.message_bytes_max
@@ -133,8 +145,7 @@ class WorkerMethods:
         cached = stream.known_events(work)
         frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
         if not self._fits(len(frame)):
-            text = self._too_large("Workflow payload", len(frame))
-            self._pool.answer(item, _stalled(item, work, text))
+            self._refuse(item, self._too_large("Workflow payload", len(frame)))
             return None
         stream.remember(work, count)
         return frame

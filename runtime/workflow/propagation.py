@@ -13,13 +13,12 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
-import msgpack
 import msgspec
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.codec import CorruptHistory, decode_turn, encode_turn
 
-_FORMAT = 1
+FORMAT = 1
 _CALLS = (h.TaskScheduled, h.ChildWorkflowInstanceCreated)
 
 
@@ -33,7 +32,7 @@ class PropagationScope(IntEnum):
     """Before them those that the caller was handed itself."""
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """The events of one workflow's run, up to a call."""
 
     app_id: str
@@ -50,11 +49,13 @@ class Chunk(msgspec.Struct, frozen=True):
         return [decode_turn(blob) for blob in self.blobs]
 
 
-class Propagated(msgspec.Struct, frozen=True):
+class Propagated(msgspec.Struct, frozen=True, array_like=True):
     """What came with a call."""
 
+    format: int
     scope: PropagationScope
     chunks: tuple[Chunk, ...]
+    """The furthest caller first."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -105,23 +106,18 @@ def handed_on(caller: Caller, turns: Sequence[h.Turn], scope: int) -> bytes:
     above: tuple[Chunk, ...] = ()
     if scope == PropagationScope.LINEAGE and received is not None:
         above = decode_propagated(received).chunks
-    return encode_propagated(Propagated(PropagationScope(scope), (*above, chunk)))
-
-
-def encode_propagated(propagated: Propagated) -> bytes:
-    chunks = [msgspec.structs.astuple(chunk) for chunk in propagated.chunks]
-    return bytes(msgpack.packb([_FORMAT, int(propagated.scope), chunks]))
+    return _encoder.encode(Propagated(FORMAT, PropagationScope(scope), (*above, chunk)))
 
 
 def decode_propagated(blob: bytes) -> Propagated:
     """Raises `CorruptHistory`."""
     try:
-        version, scope, chunks = msgpack.unpackb(blob, use_list=False)
-        if version != _FORMAT:
-            raise CorruptHistory(f"handed-on history of format {version}, this release reads 1")
-        return Propagated(PropagationScope(scope), tuple([Chunk(*fields) for fields in chunks]))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        found = _decoder.decode(blob)
+    except ValueError as error:
         raise CorruptHistory(f"undecodable handed-on history: {error}") from error
+    if found.format != FORMAT:
+        raise CorruptHistory(f"handed-on history of format {found.format}, this release reads 1")
+    return found
 
 
 def _without_received(turn: h.Turn) -> tuple[h.Turn, bytes | None]:
@@ -138,3 +134,7 @@ def _without_received(turn: h.Turn) -> tuple[h.Turn, bytes | None]:
             event = msgspec.structs.replace(event, propagated=None, seen_requests=())
         incoming.append(event)
     return msgspec.structs.replace(turn, incoming=tuple(incoming)), received
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Propagated)

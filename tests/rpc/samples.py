@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits
 from perdure.runtime.rpc.events import Run
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.codec import encode_turn
 from perdure.runtime.workflow.propagation import (
+    FORMAT,
     Chunk,
     Propagated,
     PropagationScope,
-    encode_propagated,
 )
 from perdure.runtime.workflow.workers.numbers import ROUND
 from perdure.runtime.workflow.workers.work import Step, TurnWork
@@ -54,8 +56,9 @@ ABOVE = h.Turn(
     (h.ExecutionStarted("outer", "1"),),
     (h.ChildWorkflowInstanceCreated(1, "order-1", "order", None, propagation=2),),
 )
-PROPAGATED = encode_propagated(
+PROPAGATED = msgspec.msgpack.encode(
     Propagated(
+        FORMAT,
         PropagationScope.LINEAGE,
         (
             Chunk("mall", "top", "x-t", "top", ()),

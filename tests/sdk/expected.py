@@ -154,6 +154,16 @@ SINCE_1_18: dict[str, object] = {
         '[[["propagation:0002", "hear_history"]], '
         '[["propagation", "pass_history"], ["propagation:0002", "hear_history"]], null]',
     ],
+    "results_of_a_caller": [
+        "COMPLETED",
+        '["LINEAGE", 1, [["1", "2", true, false], ["5", "6", true, false]], '
+        '["\\"no\\"", null, false, true, true], ["[1, 2, 3]", true, false], '
+        '[true, false, false], "not found", 3]',
+    ],
+    "history_over_continue_as_new": [
+        "COMPLETED",
+        '[["handed-down", "hand_down"], ["handed-down:0001", "again_and_again"]]',
+    ],
 }
 
 OVER_GRPC_SINCE_1_18: dict[str, object] = {

@@ -170,6 +170,18 @@ def history_passed_on(client: Any) -> Any:
 
 
 @SCENARIOS.add
+def results_of_a_caller(client: Any) -> Any:
+    since(1, 18)
+    return result(client, flows.show_results, None, "results")
+
+
+@SCENARIOS.add
+def history_over_continue_as_new(client: Any) -> Any:
+    since(1, 18)
+    return result(client, flows.hand_down, None, "handed-down")
+
+
+@SCENARIOS.add
 def asyncio_client(_client: Any) -> Any:
     async def run() -> list[Any]:
         client = aio.DaprWorkflowClient()

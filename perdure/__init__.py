@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from perdure.runtime.workflow.context import ReplayFilter, WorkflowContext
     from perdure.runtime.workflow.failure import FailureDetails, NonRetryableError, TaskFailedError
     from perdure.runtime.workflow.payload import PayloadError
+    from perdure.runtime.workflow.propagated_history import (
+        PropagatedHistory,
+        PropagationNotFoundError,
+    )
+    from perdure.runtime.workflow.propagation import PropagationScope
     from perdure.runtime.workflow.registry import Registry, activity, workflow
     from perdure.runtime.workflow.retry import RetryPolicy
     from perdure.runtime.workflow.task import Task, when_all, when_any
@@ -54,6 +59,9 @@ __all__ = [
     "Patience",
     "PayloadError",
     "PerdureError",
+    "PropagatedHistory",
+    "PropagationNotFoundError",
+    "PropagationScope",
     "Registry",
     "ReplayFilter",
     "RetryPolicy",
@@ -92,6 +100,9 @@ _HOMES = {
     "Patience": "runtime.remote.settings",
     "PayloadError": "runtime.workflow.payload",
     "PerdureError": "actors.errors",
+    "PropagatedHistory": "runtime.workflow.propagated_history",
+    "PropagationNotFoundError": "runtime.workflow.propagated_history",
+    "PropagationScope": "runtime.workflow.propagation",
     "Registry": "runtime.workflow.registry",
     "ReplayFilter": "runtime.workflow.context",
     "RetryPolicy": "runtime.workflow.retry",

@@ -5,7 +5,7 @@
 A `WorkflowRuntime` runs a node in this process, with its data in perdure.db (PERDURE_STORE); there
 is no sidecar to start. `perdure.dapr.aio` has the client for asyncio.
 
-Not here: other apps (`app_id`), history propagation, MCP.
+Not here: other apps (`app_id`), MCP.
 """
 
 from perdure.runtime.dapr.client import DaprWorkflowClient
@@ -22,20 +22,34 @@ from perdure.runtime.dapr.state import (
 from perdure.runtime.dapr.tasks import when_all, when_any
 from perdure.runtime.dapr.worker import WorkflowRuntime
 from perdure.runtime.workflow.failure import FailureDetails, NonRetryableError, TaskFailedError
+from perdure.runtime.workflow.propagated_history import (
+    ActivityResult,
+    ChildWorkflowResult,
+    PropagatedHistory,
+    PropagationNotFoundError,
+    WorkflowResult,
+)
+from perdure.runtime.workflow.propagation import PropagationScope
 from perdure.runtime.workflow.retry import RetryPolicy
 
 __all__ = [
     "UNSET",
+    "ActivityResult",
+    "ChildWorkflowResult",
     "DaprWorkflowClient",
     "DaprWorkflowContext",
     "FailureDetails",
     "NonRetryableError",
+    "PropagatedHistory",
+    "PropagationNotFoundError",
+    "PropagationScope",
     "RetryPolicy",
     "TaskFailedError",
     "WorkflowActivityContext",
     "WorkflowHistoryEvent",
     "WorkflowHistoryEventType",
     "WorkflowInstanceIdPage",
+    "WorkflowResult",
     "WorkflowRuntime",
     "WorkflowState",
     "WorkflowStatus",

@@ -17,6 +17,8 @@ from perdure.runtime.dapr.naming import name_for
 from perdure.runtime.dapr.wire import Wire, raw, to_json
 from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.context import WorkflowContext
+from perdure.runtime.workflow.propagated_history import PropagatedHistory
+from perdure.runtime.workflow.propagation import PropagationScope
 from perdure.runtime.workflow.retry import RetryPolicy
 from perdure.runtime.workflow.task import Task
 
@@ -24,7 +26,6 @@ T = TypeVar("T")
 
 Target = Callable[..., Any] | str
 _INSTANT = timedelta(milliseconds=1)
-_NO_PROPAGATION = "history propagation is not supported; leave propagation out"
 
 
 class DaprWorkflowContext:
@@ -61,15 +62,15 @@ class DaprWorkflowContext:
         input: Any = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
-        propagation: Any = None,
+        propagation: PropagationScope | None = None,
     ) -> Task[Any]:
         """Schedule an activity, by its function or name; the task has its result."""
-        _refuse_propagation(propagation)
         return self._ctx.call_activity(
             name_for(activity),
             input=raw(input),
             retry_policy=retry_policy,
             app_id=app_id,
+            propagation=propagation,
             result_type=Wire,
         )
 
@@ -81,16 +82,16 @@ class DaprWorkflowContext:
         instance_id: str | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
-        propagation: Any = None,
+        propagation: PropagationScope | None = None,
     ) -> Task[Any]:
         """Start another workflow, by its function or name; the task has its result."""
-        _refuse_propagation(propagation)
         return self._ctx.call_child_workflow(
             name_for(workflow),
             input=raw(input),
             instance_id=instance_id,
             retry_policy=retry_policy,
             app_id=app_id,
+            propagation=propagation,
             result_type=Wire,
         )
 
@@ -122,9 +123,9 @@ class DaprWorkflowContext:
         """Whether this run takes the changed way called `patch_name` through the code."""
         return self._ctx.is_patched(patch_name)
 
-    def get_propagated_history(self) -> Any:
-        """None: no history is ever handed on from a parent."""
-        return None
+    def get_propagated_history(self) -> PropagatedHistory | None:
+        """The history that came with the call of this workflow; None if none did."""
+        return self._ctx.get_propagated_history()
 
     # ---- the same in every replay
 
@@ -191,9 +192,9 @@ class WorkflowActivityContext:
         """What Dapr's SDK wraps twice is one object here."""
         return self
 
-    def get_propagated_history(self) -> Any:
-        """None: no history is ever handed on from a workflow."""
-        return None
+    def get_propagated_history(self) -> PropagatedHistory | None:
+        """The history that came with the call of this activity; None if none did."""
+        return self._ctx.get_propagated_history()
 
     def __repr__(self) -> str:
         return f"<WorkflowActivityContext {self._ctx.activity_name} for {self.workflow_id}>"
@@ -204,8 +205,3 @@ def naive(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         return moment
     return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _refuse_propagation(propagation: Any) -> None:
-    if propagation is not None:
-        raise ValueError(_NO_PROPAGATION)

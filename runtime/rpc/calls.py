@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from perdure.actors.errors import NodeStopping, Retryable
-from perdure.runtime.rpc.methods import Method, Methods, Streaming, Unary
+from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
 from perdure.runtime.rpc.statuses import STOPPING, RpcStatus, shortened
 
 TOKEN_KEY = "dapr-api-token"
@@ -95,7 +95,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             try:
                 with self._counted(), self._broken_off() if method.waits else nullcontext():
                     request = method.request.FromString(data)
-                    given = await method.answer(request, _Caller(context))
+                    given = await method.answer(request, _caller(context))
                     encoded: bytes = given.SerializeToString()
                     return encoded
             except Exception as error:
@@ -110,7 +110,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             try:
                 with self._counted(), self._broken_off():
                     request = method.request.FromString(data)
-                    stream: Any = method.items(request, _Caller(context))
+                    stream: Any = method.items(request, _caller(context))
                     async with aclosing(stream) as items:
                         async for item in items:
                             encoded = item if type(item) is bytes else item.SerializeToString()
@@ -182,19 +182,9 @@ async def _abort(context: Any, status: RpcStatus) -> NoReturn:
     raise AssertionError("a call goes on that was ended")
 
 
-class _Caller:
-    """Taken from gRPC's context at once: to ask it after the call ends the process."""
-
-    __slots__ = ("_metadata", "peer", "seconds_left")
-
-    def __init__(self, context: Any) -> None:
-        self.peer: str = context.peer()
-        self.seconds_left: Callable[[], float | None] = context.time_remaining
-        self._metadata = context.invocation_metadata() or ()
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        return _texts(self._metadata)
+def _caller(context: Any) -> Caller:
+    # All of it at once: to ask gRPC's context after the call ends the process.
+    return Caller(context.peer(), context.invocation_metadata() or (), context.time_remaining)
 
 
 def _texts(metadata: Sequence[tuple[str, str | bytes]]) -> dict[str, str]:

@@ -6,9 +6,9 @@ errors. It knows nothing of gRPC; `calls` does the rest.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
@@ -20,22 +20,21 @@ Refuse: TypeAlias = Callable[[Exception, Q], RpcStatus]
 """From an error, and the request that met it, to the status of the call."""
 
 
-class Caller(Protocol):
-    """Who makes a call, as far as it tells. Most methods do not ask."""
+@dataclass(slots=True)
+class Caller:
+    """Who makes a call, as far as it tells."""
 
-    @property
-    def peer(self) -> str:
-        """Its address, in gRPC's form."""
-        ...
+    peer: str
+    """Its address, in gRPC's form."""
+    told: Sequence[tuple[str, str | bytes]]
+    """What came along."""
+    seconds_left: Callable[[], float | None]
+    """Until it stops waiting; None if it waits without limit."""
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """What came along as text; of a key that came twice, the last."""
-        ...
-
-    def seconds_left(self) -> float | None:
-        """Until it stops waiting; None if it waits without limit."""
-        ...
+        return {key: value for key, value in self.told if isinstance(value, str)}
 
 
 def _as_task_hub(error: Exception, request: object) -> RpcStatus:

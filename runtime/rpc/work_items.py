@@ -8,6 +8,7 @@ from __future__ import annotations
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits
 from perdure.runtime.rpc.events import Run, encode_new, encode_past
+from perdure.runtime.rpc.propagated import encode_propagated
 from perdure.runtime.rpc.values import text, trace_context
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.messages import RunActivity
@@ -60,7 +61,7 @@ def encode_activity(message: RunActivity, token: str, traits: WorkerTraits) -> b
     if traits.dialect is Dialect.DAPR:
         request.taskExecutionId = message.execution_id.encode()
         if message.propagated is not None:
-            request.propagatedHistory = message.propagated
+            request.propagatedHistory = encode_propagated(message.propagated)
     if message.trace_parent is not None:
         request.parentTraceContext.CopyFrom(
             trace_context(h.Trace(message.trace_parent, message.trace_state))
@@ -76,7 +77,7 @@ def encode_ping(field: int) -> bytes:
 def _head(work: TurnWork, dialect: Dialect) -> pb.WorkflowRequest:
     head = pb.WorkflowRequest(instanceId=work.instance_id, executionId=text(work.execution_id))
     if work.propagated is not None and dialect is Dialect.DAPR:
-        head.propagatedHistory = work.propagated
+        head.propagatedHistory = encode_propagated(work.propagated)
     return head
 
 

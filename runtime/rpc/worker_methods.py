@@ -11,8 +11,12 @@ from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.decisions import Malformed, activity_outcome, decision_of
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits, traits_of
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
+from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
+from perdure.runtime.workflow.codec import CorruptHistory
+from perdure.runtime.workflow.history import Failure, TaskFailed
 from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.numbers import action_id
 from perdure.runtime.workflow.workers.pool import (
     Capacity,
     Item,
@@ -114,22 +118,53 @@ class WorkerMethods:
         if item is None:
             assert traits.ping_field is not None
             return encode_ping(traits.ping_field)
-        if isinstance(item.work, RunActivity):
-            return encode_activity(item.work, item.token, traits)
-        return self._turn_frame(item, item.work, traits)
+        try:
+            if isinstance(item.work, RunActivity):
+                return self._activity_frame(item, item.work, traits)
+            return self._turn_frame(item, item.work, traits)
+        except CorruptHistory as error:
+            # Of the history that came with the call. It must not end the stream, again and again.
+            self._refuse(item, f"{type(error).__name__}: {error}")
+            return None
+
+    def _activity_frame(
+        self, item: Item, message: RunActivity, traits: WorkerTraits
+    ) -> bytes | None:
+        frame = encode_activity(message, item.token, traits)
+        if self._fits(len(frame)):
+            return frame
+        # A worker that gets more than it takes ends its stream, and so would the next one.
+        self._refuse(item, self._too_large_activity(message.name, message.task_id, len(frame)))
+        return None
+
+    def _refuse(self, item: Item, why: str) -> None:
+        """What no worker can be sent: an activity fails, a turn stalls its instance."""
+        if isinstance(item.work, TurnWork):
+            self._pool.answer(item, _stalled(item, item.work, why))
+        else:
+            failure = Failure("PayloadError", why, non_retryable=True)
+            self._pool.answer(item, TaskFailed(item.work.task_id, failure))
+
+    def _fits(self, size: int) -> bool:
+        return size <= _PART_OF_MESSAGE * self._config.message_bytes_max
+
+    def _too_large_activity(self, name: str, task_id: int, size: int) -> str:
+        return self._too_large(f"activity '{name}::{action_id(task_id)}' payload", size)
+
+    def _too_large(self, what: str, size: int) -> str:
+        return (
+            f"{what} size {size} bytes exceeds 95% of max gRPC body size "
+            f"{self._config.message_bytes_max} bytes; increase --max-body-size and restart to "
+            "resume"
+        )
 
     def _turn_frame(self, item: Item, work: TurnWork, traits: WorkerTraits) -> bytes | None:
         item.began_us = max(self._env.now_us(), work.floor_us)
         stream = item.stream
         cached = stream.known_events(work)
         frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
-        limit = self._config.message_bytes_max
-        if len(frame) > _PART_OF_MESSAGE * limit:
-            text = (
-                f"Workflow payload size {len(frame)} bytes exceeds 95% of max gRPC body size "
-                f"{limit} bytes; increase --max-body-size and restart to resume"
-            )
-            self._pool.answer(item, _stalled(item, work, text))
+        if not self._fits(len(frame)):
+            self._refuse(item, self._too_large("Workflow payload", len(frame)))
             return None
         stream.remember(work, count)
         return frame
@@ -151,6 +186,11 @@ class WorkerMethods:
         except Malformed:
             self._pool.refuse(item)
             raise
+        largest = largest_call(item.work, decided)
+        if largest is not None and not self._fits(largest[1]):
+            call, size = largest
+            text = self._too_large_activity(call.name, call.task_id, size)
+            decided = _stalled(item, item.work, text)
         self._pool.answer(item, decided)
         return pb.Empty()
 

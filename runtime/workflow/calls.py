@@ -81,7 +81,15 @@ class _Tries:
 class ActivityCall(_Tries):
     """One call of an activity, over all its tries."""
 
-    __slots__ = ("_app_id", "_execution_id", "_input", "_name", "_source", "_timeout_ms")
+    __slots__ = (
+        "_app_id",
+        "_execution_id",
+        "_input",
+        "_name",
+        "_propagation",
+        "_source",
+        "_timeout_ms",
+    )
 
     def __init__(
         self,
@@ -96,9 +104,11 @@ class ActivityCall(_Tries):
         execution_id: str,
         source: str,
         app_id: str | None = None,
+        propagation: int = 0,
     ) -> None:
         super().__init__(asking, task, result_hint, policy)
         self._app_id = app_id
+        self._propagation = propagation
         self._name = name
         self._input = input
         self._timeout_ms = timeout_ms
@@ -117,6 +127,7 @@ class ActivityCall(_Tries):
             self._timeout_ms,
             self._source,
             self._app_id,
+            propagation=self._propagation,
         )
         self._asking.ask(task_id, command, self)
 
@@ -141,7 +152,16 @@ class ActivityCall(_Tries):
 class ChildCall(_Tries):
     """One call of a child workflow, over all its tries. Each try is an instance of its own."""
 
-    __slots__ = ("_chosen_id", "_first_id", "_input", "_name", "_source", "app_id", "instance_id")
+    __slots__ = (
+        "_chosen_id",
+        "_first_id",
+        "_input",
+        "_name",
+        "_propagation",
+        "_source",
+        "app_id",
+        "instance_id",
+    )
 
     def __init__(
         self,
@@ -155,10 +175,12 @@ class ChildCall(_Tries):
         policy: RetryPolicy | None,
         source: str,
         app_id: str | None = None,
+        propagation: int = 0,
     ) -> None:
         super().__init__(asking, task, result_hint, policy)
         self.app_id = app_id
         """The child's app, if it is another one."""
+        self._propagation = propagation
         self._name = name
         self._input = input
         self._chosen_id = instance_id
@@ -173,7 +195,13 @@ class ChildCall(_Tries):
         self.instance_id = self._chosen_id or f"{self._asking.instance_id}:{task_id:04x}"
         self._first_id = self._first_id or self.instance_id
         command = h.ChildWorkflowInstanceCreated(
-            task_id, self.instance_id, self._name, self._input, self._source, self.app_id
+            task_id,
+            self.instance_id,
+            self._name,
+            self._input,
+            self._source,
+            self.app_id,
+            propagation=self._propagation,
         )
         self._asking.ask(task_id, command, self)
 

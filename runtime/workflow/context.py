@@ -16,6 +16,8 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.calls import ActivityCall, ChildCall
 from perdure.runtime.workflow.loop import current_workflow_loop
+from perdure.runtime.workflow.propagated_history import PropagatedHistory
+from perdure.runtime.workflow.propagation import PropagationScope, scope_of
 from perdure.runtime.workflow.registry import Registry, WorkflowDefinition
 from perdure.runtime.workflow.retry import RetryPolicy
 from perdure.runtime.workflow.source import source_line
@@ -53,6 +55,7 @@ class Recorder(Protocol):
     instance_id: str
     is_replaying: bool
     custom_status: str | None
+    started: h.ExecutionStarted | None
 
     @property
     def run(self) -> RunInfo: ...
@@ -114,6 +117,11 @@ class WorkflowContext:
             self._random = Random(self._recorder.run.seed)
         return self._random
 
+    def get_propagated_history(self) -> PropagatedHistory | None:
+        """The history of its callers that came with the call; None if none did."""
+        started = self._recorder.started
+        return None if started is None else PropagatedHistory.of(started.propagated)
+
     def new_uuid(self) -> str:
         """A fresh UUID that is the same in every replay."""
         return self._recorder.derived_id()
@@ -128,6 +136,7 @@ class WorkflowContext:
         retry_policy: RetryPolicy | None = None,
         timeout: timedelta | float | None = None,
         app_id: str | None = None,
+        propagation: PropagationScope | None = None,
         result_type: Any = None,
     ) -> Task[Any]:
         """Schedule an activity; the task has its result, or raises `TaskFailedError`.
@@ -140,6 +149,7 @@ class WorkflowContext:
             retry_policy: When and how often to try again; without one, the first failure counts.
             timeout: A limit for each single try, in seconds if a number.
             app_id: The app that hosts the activity, if it is another one.
+            propagation: The history that it is to see; without one, it sees none.
             result_type: What the result is to become; by default what the function's hint says.
         """
         recorder = self._recorder
@@ -158,6 +168,7 @@ class WorkflowContext:
             execution_id=recorder.derived_id(),
             source=source_line(),
             app_id=app_id,
+            propagation=scope_of(propagation),
         ).ask()
         return task
 
@@ -169,6 +180,7 @@ class WorkflowContext:
         instance_id: str | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
+        propagation: PropagationScope | None = None,
         result_type: Any = None,
     ) -> Task[Any]:
         """Start another workflow; the task has its result, or raises `TaskFailedError`.
@@ -179,6 +191,7 @@ class WorkflowContext:
             instance_id: The child's id; by default this instance's id, a colon and a number.
             retry_policy: When and how often to try again, each time as a new instance.
             app_id: The app that hosts the workflow, if it is another one.
+            propagation: The history that it is to see; without one, it sees none.
             result_type: What the result is to become; by default what the function's hint says.
         """
         recorder = self._recorder
@@ -196,6 +209,7 @@ class WorkflowContext:
             policy=retry_policy,
             source=source_line(),
             app_id=app_id,
+            propagation=scope_of(propagation),
         ).ask()
         return task
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.own_history import OwnHistory
+from perdure.runtime.workflow.propagation import Caller, handed_on, turns_of_call
 from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.restore import worker_run_of
 from perdure.runtime.workflow.targets import no_app
 from perdure.runtime.workflow.turn import TurnDraft
 from perdure.runtime.workflow.workers.execution import is_for_ever
@@ -23,6 +26,10 @@ class Effects:
     row: Instance
     app_id: str
     started: h.ExecutionStarted | None
+    own: OwnHistory
+    """For the calls that the run's history goes with."""
+    _made: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """What went with the calls, by turn and scope: they are many, and it is long."""
 
     def carry_out(self, asked: Sequence[h.Outgoing]) -> set[int]:
         """Put them all into the draft. Returns the activities that are to answer."""
@@ -58,7 +65,12 @@ class Effects:
         """`again` if it was told before, by another activation perhaps."""
         trace = None if self.started is None else self.started.context
         self.draft.run_activity(
-            self.row, event, self._own_app(event.app_id), again=again, trace=trace
+            self.row,
+            event,
+            self._own_app(event.app_id),
+            again=again,
+            trace=trace,
+            propagated=self._handed_on(event),
         )
 
     def _fail(self, event: h.Outgoing, problem: str) -> None:
@@ -82,6 +94,19 @@ class Effects:
         message_id = f"{kind}:{row.key}:{row.execution}:{task_id}"
         self.draft.send(ActorRef(m.WORKFLOW, row.instance_id), message_id, answer)
 
+    def _handed_on(self, event: h.TaskScheduled | h.ChildWorkflowInstanceCreated) -> bytes | None:
+        if not event.propagation:
+            return None
+        turns = self.own.turns
+        count = turns_of_call(turns, event.task_id)
+        known = self._made.get((count, event.propagation))
+        if known is None:
+            row = self.row
+            caller = Caller(self.app_id, row.instance_id, worker_run_of(row).execution_id, row.name)
+            known = handed_on(caller, turns[:count], event.propagation)
+            self._made[count, event.propagation] = known
+        return known
+
     def terminate(self, others: Iterable[Termination], number: int) -> None:
         """End other instances; `number` tells this turn from the others of its run."""
         for other in others:
@@ -97,7 +122,14 @@ class Effects:
             row.key, row.instance_id, row.execution, event.task_id, self._own_app(event.app_id)
         )
         trace = None if self.started is None else self.started.context
-        return h.ExecutionStarted(event.name, event.input, event.version, parent, trace=trace)
+        return h.ExecutionStarted(
+            event.name,
+            event.input,
+            event.version,
+            parent,
+            trace=trace,
+            propagated=self._handed_on(event),
+        )
 
     def _detached(self, event: h.DetachedWorkflowInstanceCreated) -> h.ExecutionStarted:
         return h.ExecutionStarted(

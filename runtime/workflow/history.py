@@ -100,7 +100,7 @@ class ExecutionStarted(Value, frozen=True):
     trace: Trace | None = None
     """The span of whoever started it."""
     propagated: bytes | None = None
-    """History of its callers that came with the call, as its worker gets it."""
+    """History of its callers that came with the call; `propagation` reads it."""
     span: Span | None = None
     """Its own span, if spans are made."""
     forks: tuple[Fork, ...] = ()

@@ -19,6 +19,7 @@ from perdure.runtime.workflow.effects import Effects
 from perdure.runtime.workflow.execution import START_TIMER, Execution
 from perdure.runtime.workflow.executor import ContinuedAsNew, Executor
 from perdure.runtime.workflow.failure import workflow_not_registered
+from perdure.runtime.workflow.own_history import OwnHistory
 from perdure.runtime.workflow.records import (
     ChangeKind,
     Instance,
@@ -58,6 +59,7 @@ class LiveInstance:
         self.stalled: str | None = None
         self._is_of_worker = False
         self._spans = None if around.tracer is None else RunSpans(around.tracer, ref)
+        self._own = OwnHistory()
         self.events = 0
         self.bytes = 0
         self.last_turn_us = 0
@@ -82,6 +84,7 @@ class LiveInstance:
         self._is_of_worker = isinstance(found.execution, WorkerExecution)
         if self._spans is not None:
             self._spans.recall(found.execution, stored.history)
+        self._own.restore(found.turns)
         self.open_tasks = set(found.open_tasks)
         self.seen = found.seen_requests
         self.events, self.bytes = found.events, found.bytes
@@ -128,9 +131,10 @@ class LiveInstance:
     def dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
         """After a load, tell unanswered activities again; one that runs, anywhere, goes on."""
         if self.row is not None and self.stalled is None and not draft.is_new_run:
+            effects = self.effects(self.row, draft)
             for task_id, event in lost.items():
                 if task_id in self.open_tasks:
-                    self._effects(self.row, draft).run_activity(event, again=True)
+                    effects.run_activity(event, again=True)
 
     # ---- the code
 
@@ -167,6 +171,7 @@ class LiveInstance:
             start_requests=starts_after(before, request_id),
         )
         self.open_tasks = set()
+        self._own.begin()
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
         event = msgspec.structs.replace(event, version=row.version)
@@ -218,7 +223,7 @@ class LiveInstance:
             self.stalled = None
             draft.touched = True
         draft.decided = execution.decide(decided, draft.at_us)
-        self._effects(row, draft).terminate(decided.terminations, decided.covers)
+        self.effects(row, draft).terminate(decided.terminations, decided.covers)
         self._see_outcome(execution, draft)
 
     def _see_outcome(self, execution: Executor, draft: TurnDraft) -> None:
@@ -267,16 +272,8 @@ class LiveInstance:
         assert row is not None
         draft.is_over = True
         draft.outgoing.append(completed)
-        parent = row.parent
-        if parent is not None:
-            if completed.status is h.Status.COMPLETED:
-                draft.tell_parent(
-                    parent, h.ChildWorkflowInstanceCompleted(parent.task_id, completed.output)
-                )
-            else:
-                draft.tell_parent(
-                    parent, h.ChildWorkflowInstanceFailed(parent.task_id, completed.failure)
-                )
+        if row.parent is not None:
+            draft.tell_end(row.parent, completed)
         if execution is None:
             return
         if isinstance(execution, WorkerExecution) and draft.decided is None:
@@ -318,9 +315,10 @@ class LiveInstance:
             draft.decision.passivate = row.status.is_terminal and not self.open_tasks
         self._ask_worker(draft)
 
-    def _effects(self, row: Instance, draft: TurnDraft) -> Effects:
+    def effects(self, row: Instance, draft: TurnDraft) -> Effects:
+        """What carries out what the code has asked for."""
         started = None if self.execution is None else self.execution.started
-        return Effects(draft, row, self._around.app_id, started)
+        return Effects(draft, row, self._around.app_id, started, self._own)
 
     def _ask_worker(self, draft: TurnDraft) -> None:
         """Have the next turn decided, if a worker has to. Told twice it is done once."""
@@ -361,11 +359,6 @@ class LiveInstance:
                 draft.outgoing.extend(execution.take_commands())
             draft.clear_timers(row.execution, execution.take_cancelled_timers())
             patches, code = execution.take_new_patches(), execution.code_hash
-        self.open_tasks.update(self._effects(row, draft).carry_out(draft.outgoing))
-        if self._spans is not None:
-            self._spans.conclude(draft, execution)
-        if draft.is_over and execution is not None and execution.terminated is not None:
-            self.open_tasks.clear()  # Their results are wanted by nobody.
         turn = h.Turn(
             draft.at_us,
             tuple(draft.incoming),
@@ -374,6 +367,14 @@ class LiveInstance:
             patches,
             draft.decided,
         )
+        if not self._own.add(turn, execution):
+            draft.is_void = True
+            return
+        self.open_tasks.update(self.effects(row, draft).carry_out(draft.outgoing))
+        if self._spans is not None:
+            self._spans.conclude(draft, execution)
+        if draft.is_over and execution is not None and execution.terminated is not None:
+            self.open_tasks.clear()  # Their results are wanted by nobody.
         blob = encode_turn(turn)
         self._count(1 + len(turn.incoming) + len(turn.outgoing))
         self.bytes += len(blob)

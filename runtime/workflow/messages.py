@@ -117,7 +117,7 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
     version: str | None = None
     trace_parent: str | None = None
     propagated: bytes | None = None
-    """History of its callers, as a worker gets it."""
+    """History of its callers; `propagation` reads it."""
     trace_state: str | None = None
 
     @property

@@ -14,7 +14,6 @@ import msgspec
 from perdure.actors.messages import Delivery
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
-from perdure.runtime.workflow.effects import Effects
 from perdure.runtime.workflow.errors import InstanceCreatedBefore
 from perdure.runtime.workflow.execution import Execution
 from perdure.runtime.workflow.live_instance import LiveInstance
@@ -64,9 +63,8 @@ class Opening:
             start_requests=starts_after(None, message.request_id),
         )
         live.restore(StoredWorkflow(row, list(enumerate(message.past))), draft)
-        started = None if live.execution is None else live.execution.started
         asked = [event for event in message.asked if self._is_awaited(event)]
-        Effects(draft, row, around.app_id, started).carry_out(asked)
+        live.effects(row, draft).carry_out(asked)
         row = row_after(row, draft, live.execution, live.open_tasks)
         if live.stalled is not None:
             row = msgspec.structs.replace(row, status=h.Status.STALLED, stalled=live.stalled)

@@ -11,6 +11,8 @@ from perdure.runtime.workflow.execution import Execution
 from perdure.runtime.workflow.executor import ContinuedAsNew, Outcome
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_NOT_COMPARED = ("source", "propagation")
+"""What of a command does not change what it does; how it was asked for then is what counts."""
 
 
 def replay(execution: Execution, turn: h.Turn, *, is_forked: bool = False) -> None:
@@ -48,7 +50,7 @@ def _same(then: h.Outgoing, now: h.Outgoing) -> bool:
     if type(then) is not type(now):
         return False
     for field in then.__struct_fields__:
-        if field != "source" and getattr(then, field) != getattr(now, field):
+        if field not in _NOT_COMPARED and getattr(then, field) != getattr(now, field):
             return False
     return True
 

@@ -14,7 +14,12 @@ from perdure.runtime.workflow.records import Instance, StoredWorkflow
 from perdure.runtime.workflow.registry import WorkflowDefinition
 from perdure.runtime.workflow.replay import described_end, replay
 from perdure.runtime.workflow.surroundings import Surroundings
-from perdure.runtime.workflow.workers.execution import CODE, WorkerExecution, WorkerRun
+from perdure.runtime.workflow.workers.execution import (
+    CODE,
+    WorkerExecution,
+    WorkerRun,
+    steps_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Restored:
 
     execution: Executor | None
     """The live code; None for a finished instance."""
+    turns: list[h.Turn]
+    """As the code has seen them."""
     open_tasks: dict[int, h.TaskScheduled]
     """Activities that were asked for and have not answered."""
     seen_requests: dict[str, None]
@@ -54,6 +61,7 @@ def restore(stored: StoredWorkflow, around: Surroundings) -> Restored | Stalled:
     events = sum(1 + len(turn.incoming) + len(turn.outgoing) for turn in turns)
     return Restored(
         execution,
+        steps_of(turns) if turns and turns[0].code == CODE else turns,
         _open_tasks(turns),
         _seen_requests(turns),
         events,

@@ -53,6 +53,8 @@ class TurnDraft:
         self.is_deleted = False
         self.created: WorkflowChange | None = None
         """The instance comes to be with a past, by this change."""
+        self.is_void = False
+        """Nothing of it counts: its messages are taken again with what the store has."""
         self._unit = UnitOfWork(ref, slot, epoch, 0)
 
     @property
@@ -133,6 +135,14 @@ class TurnDraft:
             m.Completion(parent.key, parent.execution, event),
             app_id=parent.app_id,
         )
+
+    def tell_end(self, parent: h.Parent, completed: h.ExecutionCompleted) -> None:
+        """The same, as a child's run has ended."""
+        task_id = parent.task_id
+        if completed.status is h.Status.COMPLETED:
+            self.tell_parent(parent, h.ChildWorkflowInstanceCompleted(task_id, completed.output))
+        else:
+            self.tell_parent(parent, h.ChildWorkflowInstanceFailed(task_id, completed.failure))
 
     def start(
         self,

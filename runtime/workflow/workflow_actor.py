@@ -77,6 +77,8 @@ class WorkflowActor:
                 break
         self._dispatch_again(lost, draft)
         self._live.conclude(draft)
+        if draft.is_void:
+            return Decision(returned=list(batch), reload=True)
         if not self._is_awake and draft.decision.announcement is None:
             # What a doubtful commit has changed was announced to nobody.
             draft.decision.announcement = self._live.row
@@ -86,9 +88,8 @@ class WorkflowActor:
         return draft.decision
 
     def name_of_turn(self, batch: Sequence[Delivery]) -> str:
-        row = self._live.row
-        if row is not None:
-            return row.name
+        if self._live.row is not None:
+            return self._live.row.name
         starts = [d.body.event.name for d in batch if isinstance(d.body, m.StartWorkflow)]
         return starts[0] if starts else ""
 

@@ -249,14 +249,13 @@ def test_what_is_not_supported_is_refused_by_name(
 ) -> None:
     @runtime.workflow
     def far(ctx: wf.DaprWorkflowContext, option: str) -> Steps:
-        assert ctx.get_propagated_history() is None
         yield ctx.call_activity("anything", **{option: "over there"})  # type: ignore[arg-type]
 
     runtime.start()
-    for option in ("app_id", "propagation"):
+    for option, error in (("app_id", "ValueError"), ("propagation", "TypeError")):
         failure = finished(client, client.schedule_new_workflow(far, input=option)).failure_details
         assert failure is not None
-        assert failure.error_type == "ValueError"
+        assert failure.error_type == error
         assert option in failure.message
     with pytest.raises(ValueError, match="app_id"):
         client.pause_workflow("x", app_id="elsewhere")

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits
 from perdure.runtime.rpc.events import Run
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.codec import encode_turn
+from perdure.runtime.workflow.propagation import (
+    FORMAT,
+    Chunk,
+    Propagated,
+    PropagationScope,
+)
 from perdure.runtime.workflow.workers.numbers import ROUND
 from perdure.runtime.workflow.workers.work import Step, TurnWork
 
@@ -41,6 +50,23 @@ ANSWERS: tuple[h.Incoming, ...] = (
     h.ExecutionSuspended("lunch"),
     h.ExecutionResumed(None),
 )
+
+ABOVE = h.Turn(
+    T * 1_000_000,
+    (h.ExecutionStarted("outer", "1"),),
+    (h.ChildWorkflowInstanceCreated(1, "order-1", "order", None, propagation=2),),
+)
+PROPAGATED = msgspec.msgpack.encode(
+    Propagated(
+        FORMAT,
+        PropagationScope.LINEAGE,
+        (
+            Chunk("mall", "top", "x-t", "top", ()),
+            Chunk("shop", "out-1", "x-0", "outer", (encode_turn(ABOVE),)),
+        ),
+    )
+)
+"""Of two callers, the farther one without an event."""
 
 
 def steps(*turns: tuple[tuple[h.Incoming, ...], tuple[h.Outgoing, ...]]) -> list[Step]:

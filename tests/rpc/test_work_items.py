@@ -21,11 +21,29 @@ from perdure.runtime.workflow.messages import RunActivity
 from perdure.runtime.workflow.workers.numbers import ROUND
 from perdure.runtime.workflow.workers.work import Step
 from tests.rpc.frames import field, text, time
-from tests.rpc.samples import ANSWERS, FIRST, STARTED, T, run, steps, work, worker
+from tests.rpc.samples import ANSWERS, FIRST, PROPAGATED, STARTED, T, run, steps, work, worker
 
 ANY = tuple(Dialect)
 GOLDEN = Path(__file__).parent / "golden"
 BEGAN_US = (T + 5) * 1_000_000
+_AT = field(1, -1) + time(2, T)
+_EVENTS = (
+    _AT + field(14, b""),
+    _AT + field(3, field(1, "outer") + text(3, "1") + field(4, field(1, "out-1") + text(2, "x-0"))),
+    field(1, 1) + time(2, T) + field(9, field(1, "order-1") + field(2, "order") + field(7, 2)),
+)
+TOLD = (
+    field(1, 2)
+    + field(2, field(2, "mall") + field(3, "top") + field(4, "top"))
+    + field(
+        2,
+        b"".join(field(1, event) for event in _EVENTS)
+        + field(2, "shop")
+        + field(3, "out-1")
+        + field(4, "outer"),
+    )
+)
+"""`PROPAGATED` on the wire."""
 
 
 def past() -> list[Step]:
@@ -57,7 +75,7 @@ def test_the_first_turn_is_these_bytes(dialect: Dialect) -> None:
 @pytest.mark.parametrize("dialect", ANY)
 def test_a_turn_over_every_kind_of_event_is_the_bytes_on_record(dialect: Dialect) -> None:
     """`golden/<dialect>.txt`: one line for each field of the request, in hex."""
-    item, _ = encode_turn(work(past(), propagated=b"\x08\x02"), BEGAN_US, "t", worker(dialect))
+    item, _ = encode_turn(work(past(), propagated=PROPAGATED), BEGAN_US, "t", worker(dialect))
     frames = bytes.fromhex("".join((GOLDEN / f"{dialect}.txt").read_text().split()))
     assert item == field(1, frames) + field(10, "t")
 
@@ -113,12 +131,12 @@ def test_steps_that_came_later_do_not_belong_to_a_turn_under_way() -> None:
 
 @pytest.mark.parametrize(
     ("dialect", "expected"),
-    [(Dialect.DAPR, b"\x08\x02"), (Dialect.NEUTRAL, None), (Dialect.MICROSOFT, None)],
+    [(Dialect.DAPR, TOLD), (Dialect.NEUTRAL, None), (Dialect.MICROSOFT, None)],
 )
 def test_history_of_the_callers_goes_to_dapr_alone(
     dialect: Dialect, expected: bytes | None
 ) -> None:
-    item, _ = encode_turn(work([], propagated=b"\x08\x02"), BEGAN_US, "t", worker(dialect))
+    item, _ = encode_turn(work([], propagated=PROPAGATED), BEGAN_US, "t", worker(dialect))
     request = request_of(item)
     assert request.HasField("propagatedHistory") == (expected is not None)
     assert request.propagatedHistory == (expected or b"")
@@ -127,7 +145,7 @@ def test_history_of_the_callers_goes_to_dapr_alone(
 
 @pytest.mark.parametrize("dialect", ANY)
 def test_the_size_of_a_turn_is_that_of_all_of_it(dialect: Dialect) -> None:
-    due = work(past(), propagated=b"\x08\x02")
+    due = work(past(), propagated=PROPAGATED)
     item, _ = encode_turn(due, due.floor_us, "t", worker(dialect))
     assert size_of_turn(due, dialect) == request_of(item).ByteSize()
 
@@ -162,11 +180,11 @@ def test_an_activity_is_told_its_version_trace_and_callers() -> None:
         *("order-1", 7, 1, 3, "pay", None, "e-3"),
         version="v",
         trace_parent=trace,
-        propagated=b"\x08\x02",
+        propagated=PROPAGATED,
     )
     common = field(1, "pay") + text(2, "v") + field(4, field(1, "order-1")) + field(5, 3)
     context = field(6, field(1, trace) + field(2, "b7ad6b7169203331"))
-    dapr = common + context + field(7, "e-3") + field(8, b"\x08\x02")
+    dapr = common + context + field(7, "e-3") + field(8, TOLD)
     assert encode_activity(message, "t", worker(Dialect.DAPR)) == field(2, dapr) + field(10, "t")
     others = field(2, common + context) + field(10, "t")
     assert encode_activity(message, "t", worker(Dialect.MICROSOFT)) == others

@@ -53,18 +53,9 @@ def run_all(place: Place, ports: Ports, programs: Programs) -> Results:
     return found
 
 
-NOT_SERVED = {
-    "history_passed_on": "history is not handed to children and activities yet",
-}
-
-
 def check(results: Results, scenario: str, expected: object) -> None:
     """A scenario was run, without an error, and got what is expected."""
     answer = results.get(scenario)
-    if scenario in NOT_SERVED:
-        assert answer is not None
-        assert not (answer["ok"] and answer["got"] == expected), "it is served: say so"
-        pytest.xfail(NOT_SERVED[scenario])
     assert answer is not None, f"the driver ended, or hung, before {scenario}"
     assert answer["ok"], answer["error"]
     assert answer.get("unsupported") is None, answer["unsupported"]

@@ -149,15 +149,25 @@ SINCE_1_18: dict[str, object] = {
     "chaining_async": ["COMPLETED", "4"],
     "events_within_their_time": ["COMPLETED", '["in time", 1]'],
     "events_after_their_time": ["COMPLETED", '["after the timeout", 2]'],
-}
-
-OVER_GRPC_SINCE_1_18: dict[str, object] = {
-    "too_long_a_result": ["COMPLETED", '["TaskFailedError", "RuntimeError"]'],
     "history_passed_on": [
         "COMPLETED",
         '[[["propagation:0002", "hear_history"]], '
         '[["propagation", "pass_history"], ["propagation:0002", "hear_history"]], null]',
     ],
+    "results_of_a_caller": [
+        "COMPLETED",
+        '["LINEAGE", 1, [["1", "2", true, false], ["5", "6", true, false]], '
+        '["\\"no\\"", null, false, true, true], ["[1, 2, 3]", true, false], '
+        '[true, false, false], "not found", 3]',
+    ],
+    "history_over_continue_as_new": [
+        "COMPLETED",
+        '[["handed-down", "hand_down"], ["handed-down:0001", "again_and_again"]]',
+    ],
+}
+
+OVER_GRPC_SINCE_1_18: dict[str, object] = {
+    "too_long_a_result": ["COMPLETED", '["TaskFailedError", "RuntimeError"]'],
 }
 
 SINCE_1_19: dict[str, object] = {

@@ -26,6 +26,7 @@ from perdure.runtime.storage import batch as batches
 from perdure.runtime.storage import commit as commits
 from perdure.runtime.storage.sqlite import SqliteStore
 from perdure.runtime.storage.transaction import write_transaction
+from perdure.runtime.workflow import effects
 from perdure.runtime.workflow import execution as executions
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
@@ -296,6 +297,11 @@ def _ignore(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+def hands_on_what_came_later() -> Patch:
+    """A call that is made again gets all of the history, not that up to itself."""
+    return mock.patch.object(effects, "turns_of_call", lambda turns, task_id: len(turns))
+
+
 MUTANTS: dict[str, Callable[[], Patch]] = {
     fn.__name__: fn
     for fn in (
@@ -322,5 +328,6 @@ MUTANTS: dict[str, Callable[[], Patch]] = {
         forgets_what_the_dead_were_at,
         tells_others_under_new_ids,
         forgets_late_answers,
+        hands_on_what_came_later,
     )
 }

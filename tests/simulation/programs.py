@@ -7,6 +7,7 @@ any program; what it must come to is computed by `model.py`, which knows no engi
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import Any
 import perdure.runtime.workflow.failure as failures
 from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.context import WorkflowContext
+from perdure.runtime.workflow.propagation import PropagationScope
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.retry import RetryPolicy
 from perdure.runtime.workflow.task import when_all, when_any
@@ -33,9 +35,12 @@ class Journal:
     """(instance id, task id) → (time, process, execution id) of each beginning."""
     tries: dict[str, list[int]] = field(default_factory=dict)
     """Execution id → the task ids under which it was tried."""
+    heard: dict[tuple[str, int], Any] = field(default_factory=dict)
+    """(execution id, task id) → the history that came with the call."""
 
     def note(self, ctx: ActivityContext) -> int:
         """Write down a run; returns the number of this try."""
+        self._hear(ctx)
         key = (ctx.workflow_id, ctx.task_id)
         entry = (self.now(), self.process(), ctx.task_execution_id)
         self.runs.setdefault(key, []).append(entry)
@@ -43,6 +48,13 @@ class Journal:
         if ctx.task_id not in tries:
             tries.append(ctx.task_id)
         return tries.index(ctx.task_id)
+
+    def _hear(self, ctx: ActivityContext) -> None:
+        """Whoever runs a call, it comes with the same history of its callers."""
+        history = ctx.get_propagated_history()
+        came = None if history is None else history.events
+        if self.heard.setdefault((ctx.task_execution_id, ctx.task_id), came) != came:
+            raise AssertionError("another history came with the same call")
 
 
 class Declined(Exception):
@@ -91,7 +103,10 @@ def _call(ctx: WorkflowContext, step: Program) -> asyncio.Future[Any]:
     _, value, milliseconds, failing, attempts, in_thread = step
     name = "work_in_thread" if in_thread else "work"
     return ctx.call_activity(
-        name, input=[value, milliseconds, failing], retry_policy=_policy(attempts)
+        name,
+        input=[value, milliseconds, failing],
+        retry_policy=_policy(attempts),
+        propagation=_scope(value),
     )
 
 
@@ -100,8 +115,17 @@ def _child(ctx: WorkflowContext, step: Program) -> asyncio.Future[Any]:
     _, program, style, suffix, attempts = step
     chosen = None if suffix is None else f"{ctx.instance_id}.{suffix}"
     return ctx.call_child_workflow(
-        style, input=[program, 0, []], instance_id=chosen, retry_policy=_policy(attempts)
+        style,
+        input=[program, 0, []],
+        instance_id=chosen,
+        retry_policy=_policy(attempts),
+        propagation=_scope(program),
     )
+
+
+def _scope(of: object) -> PropagationScope:
+    """Any of them, and always the same for the same step."""
+    return PropagationScope(zlib.crc32(repr(of).encode()) % len(PropagationScope))
 
 
 def _plain(ctx: WorkflowContext, step: Program) -> Any:

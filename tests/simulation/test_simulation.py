@@ -20,6 +20,7 @@ BOUNDS = {
     "answers_tasks_twice": 200,
     "applies_events_twice": 200,
     "asks_nobody_before_it_runs_again": 300,
+    "hands_on_what_came_later": 200,
     "hands_over_too_early": 200,
     "leaves_children_running": 300,
     "loses_held_events": 200,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.propagated_history import PropagatedHistory
 
 
 class ActivityContext:
@@ -38,6 +39,10 @@ class ActivityContext:
     def task_execution_id(self) -> str:
         """The same over all retries and repeats of one call: use it as an idempotency key."""
         return self._message.execution_id
+
+    def get_propagated_history(self) -> PropagatedHistory | None:
+        """The history of its callers that came with the call; None if none did."""
+        return PropagatedHistory.of(self._message.propagated)
 
     def __repr__(self) -> str:
         return f"<ActivityContext {self.activity_name} for {self.workflow_id}>"

@@ -36,7 +36,7 @@ def parcels(messages: Sequence[RunActivity]) -> list[list[RunActivity]]:
     found: list[list[RunActivity]] = []
     size = 0
     for message in messages:
-        length = len(message.input or "")
+        length = len(message.input or "") + len(message.propagated or b"")
         if not found or len(found[-1]) == _PARCEL_COUNT or size + length > _PARCEL_BYTES:
             found.append([])
             size = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -77,6 +78,15 @@ def lineage(ctx: Any) -> list[list[str]] | None:
     """The workflows whose history came with the call."""
     history = ctx.get_propagated_history()
     return history and [[one.instance_id, one.name] for one in history.get_workflows()]
+
+
+def hard_of_hearing(ctx: Any) -> int:
+    """Fails until its third try; how often its caller has asked for it by then."""
+    caller = ctx.get_propagated_history().get_last_workflow_by_name("ask_history")
+    tries = len(caller.get_activities_by_name("hard_of_hearing"))
+    if tries < 3:
+        raise ValueError(f"try {tries}")
+    return tries
 
 
 # ---- workflows
@@ -289,12 +299,63 @@ def hear_history(ctx: Any) -> Steps:
     return [own, all_of_it, none]
 
 
+def show_results(ctx: Any) -> Steps:
+    yield ctx.call_activity(add_one, input=1)
+    yield ctx.call_activity(add_one, input=5)
+    yield ctx.call_child_workflow(chain, input=0)
+    with contextlib.suppress(Exception):
+        yield ctx.call_activity(fail, input="no")
+    return (yield ctx.call_child_workflow(ask_history, propagation=wf.PropagationScope.LINEAGE))
+
+
+def ask_history(ctx: Any) -> Steps:
+    history = ctx.get_propagated_history()
+    caller = history.get_last_workflow_by_name("show_results")
+    added = caller.get_activities_by_name("add_one")
+    failed = caller.get_last_activity_by_name("fail")
+    child = caller.get_last_child_workflow_by_name("chain")
+    own = caller.get_last_child_workflow_by_name("ask_history")
+    try:
+        found = caller.get_last_activity_by_name("nothing").name
+    except wf.PropagationNotFoundError:
+        found = "not found"
+    tries = yield ctx.call_activity(
+        hard_of_hearing, retry_policy=RETRIES, propagation=wf.PropagationScope.OWN_HISTORY
+    )
+    return [
+        history.scope.name,
+        len(history.get_app_ids()),
+        [[one.input, one.output, one.completed, one.failed] for one in added],
+        [failed.input, failed.output, failed.completed, failed.failed, failed.error is not None],
+        [child.output, child.completed, child.failed],
+        [own.started, own.completed, own.failed],
+        found,
+        tries,
+    ]
+
+
+def hand_down(ctx: Any) -> Steps:
+    return (
+        yield ctx.call_child_workflow(
+            again_and_again, input=0, propagation=wf.PropagationScope.LINEAGE
+        )
+    )
+
+
+def again_and_again(ctx: Any, number: int) -> Steps:
+    yield ctx.call_activity(add_one, input=number)
+    if number < 2:
+        ctx.continue_as_new(number + 1)
+        return None
+    return (yield ctx.call_activity(lineage, propagation=wf.PropagationScope.LINEAGE))
+
+
 def _told(error: Any) -> list[str]:
     return [type(error).__name__, error.details.error_type, error.details.message]
 
 
 ACTIVITIES: list[Callable[..., Any]] = [
-    *(add_one, square, echo, blob, fail, whoami, flaky, hold, lineage),
+    *(add_one, square, echo, blob, fail, whoami, flaky, hold, lineage, hard_of_hearing),
     *([add_one_async] if VERSION >= (1, 18) else []),
 ]
 WORKFLOWS: list[Callable[..., Any]] = [
@@ -302,7 +363,7 @@ WORKFLOWS: list[Callable[..., Any]] = [
     *(event_or_timeout, sleep, sleep_until_yesterday, retry, retry_child, unsteady, count_up),
     *(add_up, begin_again, report, wait, family, raises, activity_raises, calls_nobody, pass_on),
     *(activity_raises_and_is_caught, child_raises_and_is_caught, too_big_a_result, grow, held),
-    *(pass_history, hear_history),
+    *(pass_history, hear_history, show_results, ask_history, hand_down, again_and_again),
 ]
 
 

@@ -166,8 +166,19 @@ def delayed_start(client: Any) -> Any:
 @SCENARIOS.add
 def history_passed_on(client: Any) -> Any:
     since(1, 18)
-    over_grpc()
     return result(client, flows.pass_history, None, "propagation")
+
+
+@SCENARIOS.add
+def results_of_a_caller(client: Any) -> Any:
+    since(1, 18)
+    return result(client, flows.show_results, None, "results")
+
+
+@SCENARIOS.add
+def history_over_continue_as_new(client: Any) -> Any:
+    since(1, 18)
+    return result(client, flows.hand_down, None, "handed-down")
 
 
 @SCENARIOS.add

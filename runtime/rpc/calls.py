@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from perdure.actors.errors import NodeStopping, Retryable
-from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
+from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary, texts
 from perdure.runtime.rpc.statuses import STOPPING, RpcStatus, shortened
 
 TOKEN_KEY = "dapr-api-token"
@@ -68,7 +68,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
         return self._handlers.get(path) or _refusing(self._unknown(path))
 
     def _knows_token(self, metadata: Sequence[tuple[str, str | bytes]]) -> bool:
-        given = _texts(metadata).get(TOKEN_KEY, "").encode()
+        given = texts(metadata).get(TOKEN_KEY, "").encode()
         # Every token is compared, so that the time does not tell which one was near.
         return any([hmac.compare_digest(given, token) for token in self._tokens])
 
@@ -185,7 +185,3 @@ async def _abort(context: Any, status: RpcStatus) -> NoReturn:
 def _caller(context: Any) -> Caller:
     # All of it at once: to ask gRPC's context after the call ends the process.
     return Caller(context.peer(), context.invocation_metadata() or (), context.time_remaining)
-
-
-def _texts(metadata: Sequence[tuple[str, str | bytes]]) -> dict[str, str]:
-    return {key: value for key, value in metadata if isinstance(value, str)}

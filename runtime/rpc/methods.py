@@ -33,8 +33,13 @@ class Caller:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What came along as text; of a key that came twice, the last."""
-        return {key: value for key, value in self.told if isinstance(value, str)}
+        """What came along as text, by key."""
+        return texts(self.told)
+
+
+def texts(metadata: Sequence[tuple[str, str | bytes]]) -> dict[str, str]:
+    """The part of a call's metadata that is text, by key; of one that came twice, the last."""
+    return {key: value for key, value in metadata if isinstance(value, str)}
 
 
 def _as_task_hub(error: Exception, request: object) -> RpcStatus:

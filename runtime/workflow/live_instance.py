@@ -25,10 +25,9 @@ from perdure.runtime.workflow.records import (
     Instance,
     StoredWorkflow,
     WorkflowChange,
-    starts_after,
 )
 from perdure.runtime.workflow.restore import Stalled, restore, run_of, too_long, worker_run_of
-from perdure.runtime.workflow.row_after import row_after
+from perdure.runtime.workflow.row_after import row_after, row_of_run
 from perdure.runtime.workflow.run_spans import RunSpans
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import GONE, TurnDraft
@@ -146,35 +145,20 @@ class LiveInstance:
         carried: Sequence[h.EventRaised] = (),
     ) -> None:
         """Begin a run: the first of a new instance, or the next one under its id."""
-        around, before, parent = self._around, self.row, event.parent
+        around, before = self._around, self.row
         definition = around.registry.workflow(event.name, event.version)
         is_elsewhere = definition is None and bool(around.elsewhere(event.name))
         if before is not None:
             self.close()
             draft.begin_again()
-        row = self.row = Instance(
-            key=around.keys.take() if before is None else before.key,
-            instance_id=self._ref.id,
-            slot=self._slot,
-            name=event.name,
-            version=event.version if definition is None else definition.version,
-            status=h.Status.PENDING,
-            created_us=before.created_us if before and event.continued else draft.at_us,
-            updated_us=draft.at_us,
-            parent_key=None if parent is None else parent.key,
-            parent_id=None if parent is None else parent.instance_id,
-            parent_execution=None if parent is None else parent.execution,
-            parent_task=None if parent is None else parent.task_id,
-            parent_app=None if parent is None else parent.app_id,
-            execution=1 if before is None else before.execution + 1,
-            next_seq=0,
-            start_requests=starts_after(before, request_id),
-        )
+        if definition is not None:
+            event = msgspec.structs.replace(event, version=definition.version)
+        key = around.keys.take() if before is None else before.key
+        row = self.row = row_of_run(before, event, draft, request_id, key=key)
         self.open_tasks = set()
         self._own.begin()
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
-        event = msgspec.structs.replace(event, version=row.version)
         if self._spans is not None:
             event = self._spans.open(event, draft.at_us)
         if is_elsewhere:

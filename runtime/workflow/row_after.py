@@ -1,4 +1,4 @@
-"""The row of an instance as a turn leaves it. A value module."""
+"""The row of an instance as a run begins with it, and as a turn leaves it. A value module."""
 
 from __future__ import annotations
 
@@ -8,8 +8,38 @@ import msgspec
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.executor import Executor
-from perdure.runtime.workflow.records import Instance
+from perdure.runtime.workflow.records import Instance, starts_after
 from perdure.runtime.workflow.turn import TurnDraft
+
+
+def row_of_run(
+    before: Instance | None,
+    event: h.ExecutionStarted,
+    draft: TurnDraft,
+    request_id: str | None,
+    *,
+    key: int,
+) -> Instance:
+    """Of a run that begins under the id of `before`, if that is not None."""
+    parent = event.parent
+    return Instance(
+        key=key,
+        instance_id=draft.ref.id,
+        slot=draft.slot,
+        name=event.name,
+        version=event.version,
+        status=h.Status.PENDING,
+        created_us=before.created_us if before and event.continued else draft.at_us,
+        updated_us=draft.at_us,
+        parent_key=None if parent is None else parent.key,
+        parent_id=None if parent is None else parent.instance_id,
+        parent_execution=None if parent is None else parent.execution,
+        parent_task=None if parent is None else parent.task_id,
+        parent_app=None if parent is None else parent.app_id,
+        execution=1 if before is None else before.execution + 1,
+        next_seq=0,
+        start_requests=starts_after(before, request_id),
+    )
 
 
 def row_after(

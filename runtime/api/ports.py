@@ -8,7 +8,7 @@ from typing import Protocol
 
 from perdure.actors.errors import Refused
 from perdure.placement.membership import NodeState
-from perdure.runtime.workflow.history import Status, Turn
+from perdure.runtime.workflow.history import ExecutionStarted, Status, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
 
@@ -20,6 +20,11 @@ class View(Protocol):
 
     @property
     def input(self) -> str | None: ...
+
+    @property
+    def start(self) -> ExecutionStarted | None:
+        """What its current run began with, if that can be read."""
+        ...
 
 
 class Workflows(Protocol):

@@ -37,7 +37,12 @@ class WorkflowView:
     """An instance as its callers see it. Payloads are JSON text."""
 
     row: Instance
-    input: str | None
+    start: h.ExecutionStarted | None = None
+    """What its current run began with."""
+
+    @property
+    def input(self) -> str | None:
+        return None if self.start is None else self.start.input
 
 
 class WorkflowService:
@@ -140,7 +145,7 @@ class WorkflowService:
                 return await self._looked_at(instance_id, watcher, FINISHED, None)
         with self._watchers.watching(new_id, FINISHED) as watcher:
             await self._call(new_id, message, is_new=True)
-            return await self._reached(new_id, watcher, FINISHED, _Known(input))
+            return await self._reached(new_id, watcher, FINISHED, _Known(message.event))
 
     def _fresh_id(self, name: str, idempotency_key: str | None) -> str:
         if idempotency_key is not None:
@@ -255,7 +260,7 @@ class WorkflowService:
         if found is None:
             raise InstanceNotFound(instance_id)
         row, blob = found
-        return WorkflowView(row, None if blob is None else _input_of(blob))
+        return WorkflowView(row, None if blob is None else _start_in(blob))
 
     async def wait(
         self,
@@ -287,7 +292,7 @@ class WorkflowService:
         if view.row.status in wanted:
             return view
         async with asyncio.timeout(timeout):
-            known = _Known(view.input, view.row.execution)
+            known = _Known(view.start, view.row.execution)
             return await self._reached(instance_id, watcher, wanted, known)
 
     async def _reached(
@@ -307,7 +312,7 @@ class WorkflowService:
             if seen is None:
                 raise InstanceNotFound(instance_id)
             if isinstance(seen, Instance) and known.execution in (None, seen.execution):
-                return WorkflowView(seen, known.input)
+                return WorkflowView(seen, known.start)
             view = await self.get(instance_id)
             if view.row.status in wanted:
                 return view
@@ -331,9 +336,9 @@ class WorkflowService:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The input of an instance, and of which run; None if there can be no other."""
+    """How an instance began, and of which run; None if there can be no other."""
 
-    input: str | None
+    start: h.ExecutionStarted | None
     execution: int | None = None
 
 
@@ -353,8 +358,8 @@ def _check_texts(**texts: str | None) -> None:
             payload.text(given, what)
 
 
-def _input_of(blob: bytes) -> str | None:
+def _start_in(blob: bytes) -> h.ExecutionStarted | None:
     for event in decode_turn(blob).incoming:
         if isinstance(event, h.ExecutionStarted):
-            return event.input
+            return event
     return None

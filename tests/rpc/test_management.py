@@ -12,9 +12,10 @@ import pytest
 from perdure.actors.errors import CommitUnknown, MailboxFull, NodeStopping, StoreUnavailable
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.management import FOR_EVER, SETTLE_SECONDS
-from perdure.runtime.workflow.history import Status
+from perdure.runtime.rpc.values import microseconds
+from perdure.runtime.workflow.history import ExecutionStarted, Status
 from tests.rpc.serving import Hub, ending, serving
-from tests.support.http_service import BORN_US
+from tests.support.http_service import BORN_US, FakeView
 
 UNKNOWN = ("UNKNOWN", "no such instance exists")
 NO_ID = ("INVALID_ARGUMENT", "no instance ID was provided")
@@ -76,6 +77,29 @@ async def test_a_get_tells_everything_that_is_known(hub: Hub) -> None:
     assert found.failureDetails.stackTrace.value == "Traceback: line 1"
     assert (found.parentInstanceId.value, found.parentAppId.value) == ("order-1", "bank")
     assert len(found.executionId.value) == 36
+
+
+@pytest.mark.parametrize("payloads", [True, False])
+@pytest.mark.parametrize("name", ["GetInstance", "WaitForInstanceStart"])
+async def test_how_an_instance_began_is_told(hub: Hub, name: str, payloads: bool) -> None:
+    start = ExecutionStarted("order", scheduled_us=BORN_US + 7_000_001, tags=(("team", "red"),))
+    hub.service.views["order-1"] = FakeView(
+        hub.service.new_row("order-1", Status.RUNNING), None, start
+    )
+    request = pb.GetInstanceRequest(instanceId="order-1", getInputsAndOutputs=payloads)
+    found = (await hub.client.call(name, request, pb.GetInstanceResponse)).workflowState
+    assert dict(found.tags) == {"team": "red"}
+    assert microseconds(found.scheduledStartTimestamp)[0] == BORN_US + 7_000_001
+    assert not found.HasField("startedAt")
+
+
+async def test_a_run_that_goes_on_at_once_was_not_scheduled(hub: Hub) -> None:
+    # Its time only says that the runs of one turn were too many.
+    start = ExecutionStarted("order", scheduled_us=BORN_US, continued=True)
+    hub.service.views["order-1"] = FakeView(
+        hub.service.new_row("order-1", Status.RUNNING), None, start
+    )
+    assert not (await get(hub, "order-1")).workflowState.HasField("scheduledStartTimestamp")
 
 
 async def test_a_get_without_payloads_leaves_them_out(hub: Hub) -> None:

@@ -322,6 +322,7 @@ class Node:
             peers=0 if (told := self.peer_statistics) is None else told.links_open,
             placement_version=view.version,
             missing=() if own is None else missing_on(own, view),
+            missing_workers=engine.missing_workers(),
         )
 
     async def cluster(self) -> ClusterStatus:

@@ -26,6 +26,11 @@ class View(Protocol):
         """What its current run began with, if that can be read."""
         ...
 
+    @property
+    def waiting(self) -> str | None:
+        """Why it does not go on, if it is for want of a worker."""
+        ...
+
 
 class Workflows(Protocol):
     """The management functions. Mutating ones return once their effect is durable.
@@ -137,6 +142,8 @@ class NodeStatus:
     placement_version: int = 0
     missing: tuple[str, ...] = ()
     """Workflows and activities that other nodes of the app have and this one lacks."""
+    missing_workers: tuple[str, ...] = ()
+    """Those, as `workflow:ship`, that something waits for and no worker of the app runs."""
 
 
 class NodeNotFound(Refused):
@@ -186,6 +193,8 @@ class ClusterStatus:
     lease_seconds: float
     nodes: tuple[NodeFacts, ...]
     """The present ones, of all apps, by id."""
+    missing_workers: tuple[str, ...] = ()
+    """Code, as `workflow:ship`, that something waits for and no worker of the app runs."""
 
 
 class ApiNode(Protocol):

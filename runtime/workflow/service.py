@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
 from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
 from perdure.runtime.workflow.uuids import derived_uuid
+from perdure.runtime.workflow.waiting import may_wait, waits_for_activities, waits_for_its_code
 from perdure.runtime.workflow.watchers import Look, Watcher, Watchers
 
 FINISHED = frozenset(h.TERMINAL)
@@ -39,6 +40,8 @@ class WorkflowView:
     row: Instance
     start: h.ExecutionStarted | None = None
     """What its current run began with."""
+    waiting: str | None = None
+    """Why it does not go on, if it is for want of a worker."""
 
     @property
     def input(self) -> str | None:
@@ -55,6 +58,8 @@ class WorkflowService:
         self._env = env
         self._abroad = RemoteWatches(router, watchers)
         self._closed = False
+        self.missing: Callable[[], Collection[str]] = tuple
+        """The names for which a worker is missing, as the engine knows."""
 
     def close(self) -> None:
         """Refuse changes from now on, and answer those who wait; reads are still answered."""
@@ -260,7 +265,18 @@ class WorkflowService:
         if found is None:
             raise InstanceNotFound(instance_id)
         row, blob = found
-        return WorkflowView(row, None if blob is None else _start_in(blob))
+        start = None if blob is None else _start_in(blob)
+        return WorkflowView(row, start, await self._waiting(row))
+
+    async def _waiting(self, row: Instance) -> str | None:
+        missing = self.missing()
+        if not may_wait(row, missing):
+            return None
+        reason = waits_for_its_code(row, missing)
+        if reason is None:
+            found = await self._reads.history(row.instance_id)
+            reason = None if found is None else waits_for_activities(found[1], missing)
+        return reason
 
     async def wait(
         self,

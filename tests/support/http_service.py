@@ -28,6 +28,7 @@ class FakeView:
     row: Instance
     input: str | None
     start: ExecutionStarted | None = None
+    waiting: str | None = None
 
 
 @dataclass

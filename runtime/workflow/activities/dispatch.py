@@ -37,6 +37,7 @@ class ActivityDispatch:
         self._runner = parts.runner
         self._has_code = parts.has_code
         self._look_again = parts.look_again
+        self._has_worker = parts.has_worker
         self._config = config
         self._inquiry = Inquiry(parts.router, config.ask_seconds, config.patience_seconds)
         self._held = ActivityLedger()
@@ -122,7 +123,12 @@ class ActivityDispatch:
 
     def _place_at_worker(self, message: RunActivity, others: list[NodeRecord]) -> None:
         """To a worker of this node, else of one that has some; else it waits here for one."""
-        roomy = [node for node in others if self._rooms.of(node.membership).at_workers > 0]
+        roomy = [
+            node
+            for node in others
+            if self._rooms.of(node.membership).at_workers > 0
+            and self._has_worker(node.membership, message.name)
+        ]
         if self._runner.has_worker(message.name) or not roomy:
             self._run_here(message)
         else:
@@ -226,7 +232,11 @@ class ActivityDispatch:
         """Not what another node has given: it would look for it here."""
         hosted = frozenset(node.identity.hosted_types)
         return lambda message: (
-            (f"activity:{message.name}" in hosted or self._runner.is_at_worker(message.name))
+            (
+                self._has_worker(node.membership, message.name)
+                if self._runner.is_at_worker(message.name)
+                else f"activity:{message.name}" in hosted
+            )
             and message.caller_app is None
             and self._router.owned(message.instance_id) is not None
         )

@@ -137,7 +137,8 @@ class ActivityRunner:
         definition = self._registry.activity(name)
         in_thread = definition is not None and not definition.is_async
         at_worker = definition is None and self._workers.are_served
-        kind = Kind(name if name in self._config.limits.by_name else "", in_thread, at_worker)
+        limited = name if name in self._config.limits.by_name else ""
+        kind = Kind(limited, in_thread, at_worker, name if at_worker else "")
         if definition is not None:
             self._kinds[name] = kind
         return kind
@@ -179,6 +180,10 @@ class ActivityRunner:
     def waiting(self) -> int:
         return self._queue.size
 
+    def names_at_workers(self) -> list[str]:
+        """Of activities that wait here for a worker."""
+        return [kind.worker_name for kind in self._queue.kinds() if kind.at_worker]
+
     @property
     def is_full(self) -> bool:
         """Whether so many wait that no more had better be asked for."""
@@ -203,7 +208,9 @@ class ActivityRunner:
         # What waits for the limit of its own name keeps no other one from beginning.
         waiting = self._queue.count(lambda kind: not kind.at_worker and self._admits(kind))
         in_thread = self._queue.count(lambda kind: kind.in_thread and self._admits(kind))
-        at_worker = self._queue.count(lambda kind: kind.at_worker)
+        at_worker = self._queue.count(
+            lambda kind: kind.at_worker and self._workers.may_run(kind.worker_name)
+        )
         most = self._gate.room()
         count = max(least(self._functions.room() or 0, most) - waiting, 0)
         return Room(
@@ -278,7 +285,7 @@ class ActivityRunner:
         if not self._gate.admits(kind.name):
             return False
         if kind.at_worker:
-            return self._workers.room > 0
+            return self._workers.room > 0 and self._workers.may_run(kind.worker_name)
         return self._functions.admits("") and (not kind.in_thread or self._threads.admits(""))
 
     def _start(self, group: asyncio.TaskGroup, message: RunActivity, kind: Kind) -> None:

@@ -205,7 +205,7 @@ class Node:
         settings = PeerConfig(
             host=config.peer_host,
             port=config.peer_port,
-            message_bytes_max=4 * config.max_body_bytes,
+            message_bytes_max=6 * config.max_body_bytes,  # A decision of a worker is the longest.
         )
         links = PeerLinks(settings, self._from_peer, self._env.log)
         self._links = links

@@ -44,10 +44,11 @@ class WorkerMethods:
         self._traits: dict[WorkerStream, WorkerTraits] = {}
 
     def table(self) -> Methods:
+        decision = Unary(pb.WorkflowResponse, self.complete_turn, is_large=True)
         return {
             "GetWorkItems": Streaming(pb.GetWorkItemsRequest, self.work_items),
-            "CompleteOrchestratorTask": Unary(pb.WorkflowResponse, self.complete_turn),
-            "CompleteWorkflowTask": Unary(pb.WorkflowResponse, self.complete_turn),
+            "CompleteOrchestratorTask": decision,
+            "CompleteWorkflowTask": decision,
             "CompleteActivityTask": Unary(pb.ActivityResponse, self.complete_activity),
             "AbandonTaskOrchestratorWorkItem": Unary(
                 pb.AbandonOrchestrationTaskRequest, self.abandon

@@ -95,10 +95,10 @@ def encode_new(work: TurnWork, began_us: int, dialect: Dialect) -> bytes:
     return pb.WorkflowRequest(newEvents=told).SerializeToString()
 
 
-def history_events(run: Run, dialect: Dialect) -> list[pb.HistoryEvent]:
+def history_events(run: Run, dialect: Dialect) -> Iterator[pb.HistoryEvent]:
     """All of its events, for those who ask for the history itself."""
-    steps = range(len(run.past))
-    return [event for index in steps for event in _step_events(run, index, dialect)]
+    for index in range(len(run.past)):
+        yield from _step_events(run, index, dialect)
 
 
 def _step_events(run: Run, at: int, dialect: Dialect) -> Iterator[pb.HistoryEvent]:

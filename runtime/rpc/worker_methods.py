@@ -56,6 +56,11 @@ class WorkerMethods:
             "AbandonTaskActivityWorkItem": Unary(pb.AbandonOrchestrationTaskRequest, self.abandon),
         }
 
+    def decides(self, peer: str, instance_id: str) -> bool:
+        """Whether a peer is a worker that decides the next turn of an instance."""
+        item = self._pool.find("", is_turn=True, instance_id=instance_id, task_id=0)
+        return item is not None and item.stream.name == peer
+
     # ---- out
 
     async def work_items(

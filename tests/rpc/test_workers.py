@@ -8,7 +8,9 @@ import pytest
 
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.errors import InstanceStalled
 from tests.cluster.nodes import in_time
+from tests.rpc.serving import Client
 from tests.rpc.wire_worker import HELLO, at_work, end, kinds, task
 
 DIALECTS = pytest.mark.parametrize("dialect", list(HELLO))
@@ -31,6 +33,35 @@ async def test_a_decision_may_be_longer_than_any_other_request() -> None:
         await worker.decide(item, asked)
         _, turns = await node.service.history("o")
         assert sum(isinstance(e, h.TaskScheduled) for t in turns for e in t.outgoing) == 100
+
+
+async def history(client: Client, instance_id: str) -> list[str]:
+    request = pb.GetInstanceHistoryRequest(instanceId=instance_id)
+    answer = await client.call("GetInstanceHistory", request, pb.GetInstanceHistoryResponse)
+    return kinds(answer.events)
+
+
+async def test_a_stall_is_in_the_history_once_for_clients_and_never_for_workers() -> None:
+    no_version = pb.WorkflowAction(
+        id=1, workflowVersionNotAvailable=pb.WorkflowVersionNotAvailableAction()
+    )
+    async with at_work() as (node, worker):
+        await node.service.start("ship", instance_id="o")
+        await worker.turn()
+        await node.service.raise_event("o", "go")
+        told = ["workflowStarted", "executionStarted"]
+        await worker.turn(no_version)
+        await in_time(node.service.wait("o", until=[h.Status.STALLED], timeout=15))
+        for _ in range(2):
+            assert await history(worker.client, "o") == [*told, "executionStalled"]
+            with pytest.raises(InstanceStalled):  # But it is offered again.
+                await node.service.resume("o")
+            item = await worker.item()
+            # It has the turn in hand: this is how it asks for what it has forgotten.
+            assert await history(worker.client, "o") == told
+            assert kinds(item.workflowRequest.pastEvents) == told
+            assert kinds(item.workflowRequest.newEvents) == ["workflowStarted", "eventRaised"]
+            await worker.decide(item, [no_version])
 
 
 @DIALECTS
@@ -58,10 +89,5 @@ async def test_a_second_pause_and_a_resume_of_what_runs_reach_no_worker(dialect:
         assert kinds(last.newEvents) == ["workflowStarted", "eventRaised"]
         view = await in_time(node.service.wait("o", timeout=15))
         assert view.row.status is h.Status.COMPLETED
-        history = await worker.client.call(
-            "GetInstanceHistory",
-            pb.GetInstanceHistoryRequest(instanceId="o"),
-            pb.GetInstanceHistoryResponse,
-        )
-        told = kinds(history.events)
+        told = await history(worker.client, "o")
         assert told.count("executionSuspended") == told.count("executionResumed") == 1

@@ -127,7 +127,7 @@ def status_name(status: Status) -> DaprStatus:
 def events(row: Instance, turns: Sequence[h.Turn]) -> Iterator[HistoryEvent]:
     """A history, one event after the other, each turn opened by Dapr's WorkflowStarted.
 
-    Its version is the row's: an instance never changes its version.
+    Its version is the row's, or that which its worker has told.
     """
     timers: dict[int, str] = {}
     for turn in turns:
@@ -136,7 +136,7 @@ def events(row: Instance, turns: Sequence[h.Turn]) -> Iterator[HistoryEvent]:
             event_id=-1,
             timestamp=at,
             type="WorkflowStarted",
-            version=row.version,
+            version=(turn.decided and turn.decided.version) or row.version,
             patches=turn.patches,
         )
         for incoming in turn.incoming:

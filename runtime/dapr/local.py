@@ -18,6 +18,7 @@ from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 from perdure.runtime.workflow.errors import InstanceNotFound
 from perdure.runtime.workflow.records import Instance, ListQuery
 from perdure.runtime.workflow.service import FINISHED, STARTED, WorkflowService, WorkflowView
+from perdure.runtime.workflow.workers.seen import as_seen
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -103,7 +104,7 @@ class LocalClient:
 
     async def get_workflow_history(self, instance_id: str) -> list[HistoryEvent]:
         row, turns = await self._service.history(instance_id)
-        return [event_of(msgspec.to_builtins(event)) for event in events(row, turns)]
+        return [event_of(msgspec.to_builtins(event)) for event in events(row, as_seen(turns))]
 
 
 def _state(view: WorkflowView) -> WorkflowState:

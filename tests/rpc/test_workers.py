@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from perdure.runtime.client import WorkflowClient
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import InstanceStalled
@@ -91,3 +92,25 @@ async def test_a_second_pause_and_a_resume_of_what_runs_reach_no_worker(dialect:
         assert view.row.status is h.Status.COMPLETED
         told = await history(worker.client, "o")
         assert told.count("executionSuspended") == told.count("executionResumed") == 1
+
+
+async def test_http_tells_a_history_in_the_order_in_which_the_code_saw_it() -> None:
+    async with at_work(http=True) as (node, worker):
+        await node.service.start("ship", instance_id="o")
+        item = await worker.item()
+        await node.service.raise_event("o", "one")  # While the first decision is being made.
+        await worker.decide(item, [task(1, "pack")])
+        await worker.turn(task(2, "label"))
+        await node.service.raise_event("o", "two")
+        assert node.url is not None
+        async with WorkflowClient(node.url) as client:
+            events = await client.get_workflow_history("o")
+    assert [event.type for event in events] == [
+        *("WorkflowStarted", "ExecutionStarted", "TaskScheduled"),
+        *("WorkflowStarted", "EventRaised", "TaskScheduled"),
+        *("WorkflowStarted", "EventRaised"),
+    ]
+    assert [event.details["name"] for event in events if event.type == "EventRaised"] == [
+        "one",
+        "two",
+    ]

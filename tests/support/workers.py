@@ -20,14 +20,17 @@ PATIENCE = 15.0
 
 
 @asynccontextmanager
-async def serving_workers(app: App = None, **settings: Any) -> AsyncIterator[Node]:
+async def serving_workers(
+    app: App = None, *, http: bool = False, **settings: Any
+) -> AsyncIterator[Node]:
     """A node for workers, in memory."""
     chosen: dict[str, Any] = {
+        "port": 0,
         "grpc_port": 0,
         "drain_seconds": 0.2,
         "store": Path(MEMORY),
     } | settings
-    async with Node(app, config=NodeConfig(**chosen)) as node:
+    async with Node(app, config=NodeConfig(**chosen), http=http) as node:
         yield node
 
 

@@ -236,7 +236,7 @@ class Node:
             dialect=None if is_auto else Dialect(config.worker_dialect.value),
             message_bytes_max=config.max_body_bytes,
         )
-        methods = WorkerMethods(self.engine.pool, self._env, worker_config)
+        methods = WorkerMethods(self.engine.pool, self._env, worker_config, self._hosted)
         assert config.grpc_port is not None
         rpc_config = RpcConfig(
             host=config.host,
@@ -251,6 +251,11 @@ class Node:
         server = await undo.enter_async_context(RpcServer(rpc_config, table))
         self._grpc_address = server.address
         return server
+
+    def _hosted(self) -> frozenset[str]:
+        """What the code of all nodes of the app offers."""
+        nodes = self.engine.router.view.present(self.config.app_id)
+        return frozenset(name for node in nodes for name in node.identity.hosted_types)
 
     async def __aexit__(
         self,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
 from perdure.actors.ports import Env
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.decisions import Malformed, activity_outcome, decision_of
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits, traits_of
+from perdure.runtime.rpc.filters import check_filters
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
+from perdure.runtime.rpc.statuses import RpcRefused
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
 from perdure.runtime.workflow.messages import RunActivity
 from perdure.runtime.workflow.workers.pool import (
@@ -37,10 +39,18 @@ class WorkerConfig:
 class WorkerMethods:
     """Has no state but the traits of the streams that are open."""
 
-    def __init__(self, pool: WorkerPool, env: Env, config: WorkerConfig) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        env: Env,
+        config: WorkerConfig,
+        hosted: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._pool = pool
         self._env = env
         self._config = config
+        self._hosted = hosted
+        """The names that nodes of the app have the code of."""
         self._traits: dict[WorkerStream, WorkerTraits] = {}
 
     def table(self) -> Methods:
@@ -69,6 +79,7 @@ class WorkerMethods:
         """What the worker is to do, for as long as it stays."""
         agent = caller.metadata.get("user-agent", "")
         traits = traits_of(request, agent, self._config.dialect)
+        self._check(request, caller)
         stream = self._pool.connect(_capacity(traits), caller.peer)
         self._traits[stream] = traits
         self._env.log.info(
@@ -92,6 +103,16 @@ class WorkerMethods:
             self._env.log.info(
                 "a worker has gone", extra={"event": "worker_gone", "peer": caller.peer}
             )
+
+    def _check(self, request: pb.GetWorkItemsRequest, caller: Caller) -> None:
+        try:
+            check_filters(request, self._hosted())
+        except RpcRefused as refused:
+            self._env.log.warning(
+                "a worker was refused",
+                extra={"event": "worker_refused", "peer": caller.peer, "reason": str(refused)},
+            )
+            raise
 
     async def _next_frame(self, stream: WorkerStream, traits: WorkerTraits) -> bytes | None:
         seconds = None if traits.ping_field is None else self._config.ping_seconds

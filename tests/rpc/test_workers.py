@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+import perdure
 from perdure.runtime.client import WorkflowClient
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import InstanceStalled
-from tests.cluster.nodes import in_time
-from tests.rpc.serving import Client
-from tests.rpc.wire_worker import HELLO, at_work, end, kinds, task
+from tests.cluster.nodes import in_time, recorded
+from tests.rpc.serving import Client, ending
+from tests.rpc.wire_worker import HELLO, WireWorker, at_work, end, kinds, task
 
 DIALECTS = pytest.mark.parametrize("dialect", list(HELLO))
 
@@ -114,3 +115,75 @@ async def test_http_tells_a_history_in_the_order_in_which_the_code_saw_it() -> N
         "one",
         "two",
     ]
+
+
+@perdure.workflow
+async def ours(ctx: perdure.WorkflowContext) -> str:
+    return str(await ctx.call_activity("also_ours"))
+
+
+@perdure.activity
+async def also_ours(ctx: perdure.ActivityContext) -> str:
+    return "from the node"
+
+
+@pytest.mark.parametrize(
+    ("filters", "status"),
+    [
+        (
+            {"orchestrations": [{"name": "theirs"}, {"name": "ours"}]},
+            (
+                "FAILED_PRECONDITION",
+                "workflow 'ours' is in the app of a node, and announced by this worker: "
+                "its code must be in one place only",
+            ),
+        ),
+        (
+            {"activities": [{"name": "also_ours"}]},
+            (
+                "FAILED_PRECONDITION",
+                "activity 'also_ours' is in the app of a node, and announced by this worker: "
+                "its code must be in one place only",
+            ),
+        ),
+        (
+            {"orchestrations": [{"name": "theirs", "versions": ["2"]}]},
+            (
+                "UNIMPLEMENTED",
+                "the filter of workflow 'theirs' names versions: work is handed out by name here; "
+                "leave the versions out, and let the worker abandon what it lacks",
+            ),
+        ),
+    ],
+)
+async def test_a_worker_that_announces_what_it_cannot_have_is_refused(
+    filters: Any, status: tuple[str, str]
+) -> None:
+    hello = pb.GetWorkItemsRequest(workItemFilters=filters).SerializeToString()
+    with recorded() as log:
+        async with at_work(app=[ours, also_ours]) as (_, worker):
+            stream = worker.client.stream("GetWorkItems", hello)
+            assert await ending(stream.read()) == status
+        assert [record.__dict__["reason"] for record in log.of("worker_refused")] == [status[1]]
+
+
+async def test_names_that_no_node_has_are_a_workers_to_announce() -> None:
+    # A workflow and an activity of one name are two things.
+    filters = pb.WorkItemFilters(orchestrations=[{"name": "also_ours"}])
+    async with at_work(app=[ours, also_ours]) as (node, other):
+        other.go()
+        worker = WireWorker(other.client, pb.GetWorkItemsRequest(workItemFilters=filters))
+        await node.service.start("also_ours", instance_id="o")
+        await worker.turn(end(1))
+        assert (await in_time(node.service.wait("o", timeout=15))).row.output == "1"
+        worker.go()
+
+
+@DIALECTS
+async def test_a_worker_that_announces_nothing_gets_what_no_node_has(dialect: str) -> None:
+    async with at_work(dialect, app=[ours, also_ours]) as (node, worker):
+        await node.service.start("ours", instance_id="o")
+        await node.service.start("theirs", instance_id="t")
+        assert (await worker.turn(end(1))).instanceId == "t"
+        view = await in_time(node.service.wait("o", timeout=15))
+        assert view.row.output == '"from the node"'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from perdure.actors.ports import Env
@@ -25,7 +25,7 @@ from perdure.runtime.workflow.workers.pool import (
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 _PART_OF_MESSAGE = 0.95
-"""So much of the largest message a turn may take (spec 2.13)."""
+"""So much of the largest message a turn, or an activity, may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,16 +131,22 @@ class WorkerMethods:
         stream = item.stream
         cached = stream.known_events(work)
         frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
-        limit = self._config.message_bytes_max
-        if len(frame) > _PART_OF_MESSAGE * limit:
-            text = (
-                f"Workflow payload size {len(frame)} bytes exceeds 95% of max gRPC body size "
-                f"{limit} bytes; increase --max-body-size and restart to resume"
-            )
-            self._pool.answer(item, _stalled(item, work, text))
+        too_large = self._too_large("Workflow", len(frame))
+        if too_large is not None:
+            self._pool.answer(item, _stalled(item, work, too_large))
             return None
         stream.remember(work, count)
         return frame
+
+    def _too_large(self, what: str, size: int) -> str | None:
+        """Why something stalls its instance, if it might be too much for a worker (spec 2.13)."""
+        limit = self._config.message_bytes_max
+        if size <= _PART_OF_MESSAGE * limit:
+            return None
+        return (
+            f"{what} payload size {size} bytes exceeds 95% of max gRPC body size "
+            f"{limit} bytes; increase --max-body-size and restart to resume"
+        )
 
     # ---- in
 
@@ -158,8 +164,21 @@ class WorkerMethods:
         except Malformed:
             self._pool.refuse(item)
             raise
+        # Before it is written: with a larger limit, the same turn is decided once more.
+        too_large = self._too_large_activity(request.actions)
+        if too_large is not None:
+            decided = _stalled(item, item.work, too_large)
         self._pool.answer(item, decided)
         return pb.Empty()
+
+    def _too_large_activity(self, actions: Iterable[pb.WorkflowAction]) -> str | None:
+        for action in actions:
+            if action.HasField("scheduleTask"):
+                what = f"activity '{action.scheduleTask.name}::{action.id}'"
+                found = self._too_large(what, action.scheduleTask.ByteSize())
+                if found is not None:
+                    return found
+        return None
 
     async def complete_activity(self, request: pb.ActivityResponse, caller: Caller) -> pb.Empty:
         item = self._pool.find(

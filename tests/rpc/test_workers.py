@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import perdure
 from perdure.runtime.client import WorkflowClient
 from perdure.runtime.rpc import taskhub_pb2 as pb
+from perdure.runtime.rpc.stalls import PAYLOAD_SIZE_EXCEEDED
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import InstanceStalled
 from tests.cluster.nodes import in_time, recorded
@@ -115,6 +117,42 @@ async def test_http_tells_a_history_in_the_order_in_which_the_code_saw_it() -> N
         "one",
         "two",
     ]
+
+
+@pytest.mark.parametrize("dialect", ["dapr", "microsoft"])
+async def test_an_activity_too_large_for_a_worker_stalls_until_the_limit_is_larger(
+    dialect: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "app.db"
+    asked = [task(1, "weigh"), task(2, "pack", "x" * 3900)]
+    async with at_work(dialect, store=store, **limited(4000)) as (node, worker):
+        await node.service.start("ship", instance_id="o")
+        await worker.turn(*asked)
+        view = await in_time(node.service.wait("o", until=[h.Status.STALLED], timeout=15))
+        size = asked[1].scheduleTask.ByteSize()
+        assert view.row.stalled == (
+            f"activity 'pack::2' payload size {size} bytes exceeds 95% of max gRPC body size "
+            "4000 bytes; increase --max-body-size and restart to resume"
+        )
+        request = pb.GetInstanceHistoryRequest(instanceId="o")
+        answer = await worker.client.call(
+            "GetInstanceHistory", request, pb.GetInstanceHistoryResponse
+        )
+        assert kinds(answer.events)[-1] == "executionStalled"
+        assert answer.events[-1].executionStalled.reason == PAYLOAD_SIZE_EXCEEDED
+    async with at_work(dialect, store=store, **limited(8000)) as (node, worker):
+        again = await worker.turn(*asked)  # Nothing of that turn had been written.
+        assert kinds(again.newEvents) == ["workflowStarted", "executionStarted"]
+        called = {(await worker.item()).activityRequest.name for _ in range(2)}
+        assert called == {"weigh", "pack"}
+        assert (await node.service.get("o")).row.status is h.Status.RUNNING
+
+
+async def test_an_activity_that_just_fits_is_called() -> None:
+    async with at_work(**limited(4000)) as (node, worker):
+        await node.service.start("ship", instance_id="o")
+        await worker.turn(task(1, "pack", "x" * 3700))
+        assert (await worker.item()).activityRequest.name == "pack"
 
 
 @perdure.workflow

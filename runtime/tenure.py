@@ -216,7 +216,7 @@ class Tenure:
         self.activities.fill()
         streams = len(self._parts.pool.streams)
         if streams > self._workers_seen:
-            self._recovery.look_at_stalled()
+            self._recovery.gained()
         self._workers_seen = streams
 
     def _viewed(self, view: ClusterView) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,17 @@ async def test_an_activity_without_a_worker_keeps_nobody_busy() -> None:
         for _ in range(50):
             await asyncio.sleep(0)
         assert node.engine.tenure.activities.started == begun
+
+
+async def test_an_activity_without_a_worker_is_not_offered_to_others_all_the_time() -> None:
+    async with serving_workers() as node:
+        worker = Worker(node, activity_names=frozenset({"bill"}))
+        dispatch = node.engine.tenure.dispatch
+        dispatch._config = replace(dispatch._config, room_seconds=3600.0)
+        await node.service.start("ship", instance_id="o")
+        await worker.turn(call(1, "pack"))
+        await seen(node, "o", NO_ACTIVITY)
+        await until(lambda: dispatch._spreading is None, "it is left to wait")
 
 
 async def test_what_other_instances_miss_is_not_this_ones() -> None:

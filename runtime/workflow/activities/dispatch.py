@@ -216,17 +216,17 @@ class ActivityDispatch:
         self._spreading = None
         if self._group is None:
             return
-        if self._runner.waited >= self._config.spread_seconds:
-            others = filterfalse(self._router.is_self, self._up())
-            for node in sorted(
-                others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)
-            ):
-                room = self._rooms.of(node.membership)
-                if room.total <= 0 and room.at_workers <= 0:
-                    continue
-                spare = self._held.spare(node.membership, self._limits_of(node).by_name)
-                self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
-        self._spread_soon()
+        if self._runner.waited < self._config.spread_seconds:
+            self._spread_soon()
+            return
+        others = filterfalse(self._router.is_self, self._up())
+        for node in sorted(others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)):
+            room = self._rooms.of(node.membership)
+            if room.total <= 0 and room.at_workers <= 0:
+                continue
+            spare = self._held.spare(node.membership, self._limits_of(node).by_name)
+            self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
+        # What is left waits for news of room, or of code: that may never come.
 
     def _fits(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
         """Not what another node has given: it would look for it here."""
@@ -315,6 +315,7 @@ class ActivityDispatch:
                 while True:
                     self._tell_room()
                     self._pick_up()
+                    self._spread_soon()
                     if self._loop.time() >= next_check:
                         next_check = self._loop.time() + self._config.recheck_seconds
                         self._told_room = None  # It may not have come through.

@@ -81,7 +81,9 @@ class Node:
     ) -> None:
         config = config or NodeConfig()
         self.config = config if store is None else replace(config, store=Path(store))
-        self.registry = Registry() if app is None else Registry.of(app)
+        suffice = self.config.grpc_port is not None  # Workflows may be in workers.
+        given = Registry() if app is None else app
+        self.registry = Registry.of(given, activities_suffice=suffice)
         self._http = http
         self._env = SystemEnv()
         self._open = AsyncExitStack()

@@ -66,24 +66,23 @@ class _Place:
                     yield event
 
 
-def encode_past(run: Run, count: int, dialect: Dialect) -> tuple[int, int]:
-    """How many events and bytes the first `count` steps are; what of them was not, is encoded.
+def encode_past(run: Run, count: int, dialect: Dialect) -> int:
+    """How many events the first `count` steps are; what of them was not, is encoded.
 
-    The bytes are `pastEvents` of `WorkflowRequest`, tags included; `Step.wire` has them.
+    As `pastEvents` of `WorkflowRequest`, tags included; `Step.wire` has the bytes.
     """
     past = run.past
     at = count
     while at and dialect not in past[at - 1].wire:
         at -= 1
-    events, size = past[at - 1].wire[dialect][:2] if at else (0, 0)
+    events = past[at - 1].wire[dialect][0] if at else 0
     for index in range(at, count):
         step = past[index]
         told = list(_step_events(run, index, dialect))
         frames = pb.WorkflowRequest(pastEvents=told).SerializeToString()
         events += len(told)
-        size += len(frames)
-        step.wire[dialect] = (events, size, frames)
-    return events, size
+        step.wire[dialect] = (events, frames)
+    return events
 
 
 def encode_new(work: TurnWork, began_us: int, dialect: Dialect) -> bytes:

@@ -26,8 +26,8 @@ class Step:
     """One decision as worker code sees it: the events that it was given, then what it asked for."""
 
     turn: h.Turn
-    wire: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
-    """By dialect: events and bytes of its run up to its end, and its own events encoded.
+    wire: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """By dialect: events of its run up to its end, and its own events encoded.
 
     Made once, sent with every turn.
     """

@@ -90,18 +90,6 @@ def test_what_offers_nothing_is_refused_with_the_next_step(
         Registry.of(app)
 
 
-def test_activities_suffice_where_workflows_may_be_elsewhere() -> None:
-    @activity
-    def pack(ctx: Any) -> None: ...
-
-    found = Registry.of([pack], activities_suffice=True)
-    assert [it.name for it in found] == ["pack"]
-    with pytest.raises(RegistryError, match="no workflows in the given functions"):
-        Registry.of([pack])
-    with pytest.raises(RegistryError, match="no workflows in the given functions"):
-        Registry.of([], activities_suffice=True)
-
-
 def test_a_module_without_workflows_names_its_undecorated_functions() -> None:
     def greet(ctx: Any) -> None: ...
 

@@ -120,6 +120,7 @@ def _state(view: WorkflowView) -> WorkflowState:
         serialized_custom_status=row.custom_status or None,
         failure_details=_failure(row),
         stalled_reason=row.stalled,
+        waiting_reason=view.waiting,
     )
 
 

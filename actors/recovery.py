@@ -67,11 +67,10 @@ class Recovery:
         self.woken = 0
 
     def gained(self) -> None:
-        """This node owns slots that it did not own before: look at them now."""
-        self.look_at_stalled()
+        """This node owns slots, or has workers, that it did not have before: look at all now.
 
-    def look_at_stalled(self) -> None:
-        """Code has come that may bring them to go on: look at them now."""
+        Also at what is stalled: new code may bring it to go on.
+        """
         self._looked_at_stalled = False
         self._wanted.set()
 

@@ -85,7 +85,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ActivityContext": "runtime.workflow.activities.runner",
+    "ActivityContext": "runtime.workflow.activities.context",
     "ApiError": "runtime.remote.errors",
     "CannotConnect": "runtime.remote.errors",
     "ClusterNode": "runtime.remote.cluster",

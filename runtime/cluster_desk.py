@@ -83,6 +83,7 @@ class ClusterDesk:
             version=view.version,
             lease_seconds=self._lease_seconds,
             nodes=tuple(facts),
+            missing_workers=engine.missing_workers(),
         )
 
     async def _words_of(self, node: NodeRecord) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class Engine:
         )
         self._identity: NodeIdentity | None = None
         self._tenure: Tenure | None = None
+        self.service.missing = self.missing_workers
         self.joined: Joined | None = None
 
     @property
@@ -94,6 +95,10 @@ class Engine:
         if self._tenure is None:
             raise RuntimeError("the engine has not joined yet")
         return self._tenure
+
+    def missing_workers(self) -> tuple[str, ...]:
+        """The names that something waits for and that no worker of the app takes."""
+        return () if self._tenure is None else self._tenure.turns.lookout.missing()
 
     def serve_node(self, target: StatelessTarget) -> None:
         """What other nodes ask of this node itself goes to `target`."""

@@ -82,7 +82,9 @@ class Node:
     ) -> None:
         config = config or NodeConfig()
         self.config = config if store is None else replace(config, store=Path(store))
-        self.registry = Registry() if app is None else Registry.of(app)
+        suffice = self.config.grpc_port is not None  # Workflows may be in workers.
+        given = Registry() if app is None else app
+        self.registry = Registry.of(given, activities_suffice=suffice)
         self._http = http
         self._env = SystemEnv()
         self._open = AsyncExitStack()
@@ -213,7 +215,7 @@ class Node:
         settings = PeerConfig(
             host=config.peer_host,
             port=config.peer_port,
-            message_bytes_max=4 * config.max_body_bytes,
+            message_bytes_max=6 * config.max_body_bytes,  # A decision of a worker is the longest.
         )
         links = PeerLinks(settings, self._from_peer, self._env.log)
         self._links = links
@@ -245,7 +247,7 @@ class Node:
             app_id=config.app_id,
             message_bytes_max=config.max_body_bytes,
         )
-        methods = WorkerMethods(self.engine.pool, self._env, worker_config)
+        methods = WorkerMethods(self.engine.pool, self._env, worker_config, self._hosted)
         assert config.grpc_port is not None
         rpc_config = RpcConfig(
             host=config.host,
@@ -260,6 +262,11 @@ class Node:
         server = await undo.enter_async_context(RpcServer(rpc_config, table))
         self._grpc_address = server.address
         return server
+
+    def _hosted(self) -> frozenset[str]:
+        """What the code of all nodes of the app offers."""
+        nodes = self.engine.router.view.present(self.config.app_id)
+        return frozenset(name for node in nodes for name in node.identity.hosted_types)
 
     async def __aexit__(
         self,
@@ -331,6 +338,7 @@ class Node:
             peers=0 if (told := self.peer_statistics) is None else told.links_open,
             placement_version=view.version,
             missing=() if own is None else missing_on(own, view),
+            missing_workers=engine.missing_workers(),
         )
 
     async def cluster(self) -> ClusterStatus:

@@ -42,6 +42,7 @@ from perdure.runtime.workflow.workers.dispatch import (
     TurnDispatchConfig,
     TurnDispatchParts,
 )
+from perdure.runtime.workflow.workers.lookout import ACTIVITY_NAME
 from perdure.runtime.workflow.workers.pool import WorkerPool
 from perdure.runtime.workflow.workers.work import TURN, WORKERS
 from perdure.runtime.workflow.workflow_actor import WorkflowActorType
@@ -116,11 +117,17 @@ class Tenure:
         self.host.connect(router, parts.watchers.announce)
         self.activities = self._runner()
         self.turns = TurnDispatch(
-            TurnDispatchParts(router, parts.pool, env),
+            TurnDispatchParts(router, parts.pool, env, self._activities_wanted),
             TurnDispatchConfig(app_id=config.app_id),
         )
         self.dispatch = ActivityDispatch(
-            DispatchParts(router, self.activities, self._has_activity, self._look_again),
+            DispatchParts(
+                router,
+                self.activities,
+                self._has_activity,
+                self._look_again,
+                lambda node, name: self.turns.lookout.takes(node, f"{ACTIVITY_NAME}{name}"),
+            ),
             DispatchConfig(
                 app_id=config.app_id,
                 patience_seconds=2 * config.lease_seconds,
@@ -215,7 +222,7 @@ class Tenure:
         self.activities.fill()
         streams = len(self._parts.pool.streams)
         if streams > self._workers_seen:
-            self._recovery.look_at_stalled()
+            self._recovery.gained()
         self._workers_seen = streams
 
     def _viewed(self, view: ClusterView) -> None:
@@ -256,6 +263,9 @@ class Tenure:
 
     def _has_activity(self, name: str) -> bool:
         return self._parts.registry.activity(name) is not None
+
+    def _activities_wanted(self) -> list[str]:
+        return [f"{ACTIVITY_NAME}{name}" for name in self.activities.names_at_workers()]
 
     def _look_again(self, ref: ActorRef) -> bool:
         if not self.host.release(ref):

@@ -45,7 +45,7 @@ AT_HOME = {
 
 CATCHES_ALL = {
     "actors/turns.py": "a turn",
-    "runtime/workflow/activities/runner.py": "an activity",
+    "runtime/workflow/activities/functions.py": "an activity",
     "runtime/workflow/delivery.py": "a turn, which takes an answer",
     "runtime/api/app.py": "an HTTP handler",
     "runtime/rpc/calls.py": "a gRPC handler",

@@ -197,6 +197,8 @@ class Facts(Answer, frozen=True, kw_only=True):
     peers: int
     placement_version: int = field(name="placementVersion")
     missing: list[str] = []
+    missing_workers: list[str] = field(name="missingWorkers", default_factory=list)
+    """Code, as `workflow:ship`, that something waits for and no worker of the app runs."""
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
@@ -248,3 +250,5 @@ class Cluster(Answer, frozen=True, kw_only=True):
     """Of the placement table."""
     lease_seconds: float = field(name="leaseSeconds")
     nodes: list[ClusterNode]
+    missing_workers: list[str] = field(name="missingWorkers")
+    """Code, as `workflow:ship`, that something waits for and no worker of the app runs."""

@@ -36,6 +36,7 @@ def _cluster(status: ClusterStatus) -> answers.Cluster:
         version=status.version,
         lease_seconds=status.lease_seconds,
         nodes=[_node(facts) for facts in status.nodes],
+        missing_workers=list(status.missing_workers),
     )
 
 

@@ -105,6 +105,7 @@ def metadata(
             peers=status.peers,
             placement_version=status.placement_version,
             missing=list(status.missing),
+            missing_workers=list(status.missing_workers),
         ),
     )
 

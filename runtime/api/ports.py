@@ -8,7 +8,7 @@ from typing import Protocol
 
 from perdure.actors.errors import Refused
 from perdure.placement.membership import NodeState
-from perdure.runtime.workflow.history import Status, Trace, Turn
+from perdure.runtime.workflow.history import ExecutionStarted, Status, Trace, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
 
@@ -20,6 +20,16 @@ class View(Protocol):
 
     @property
     def input(self) -> str | None: ...
+
+    @property
+    def start(self) -> ExecutionStarted | None:
+        """What its current run began with, if that can be read."""
+        ...
+
+    @property
+    def waiting(self) -> str | None:
+        """Why it does not go on, if it is for want of a worker."""
+        ...
 
 
 class Workflows(Protocol):
@@ -133,6 +143,8 @@ class NodeStatus:
     placement_version: int = 0
     missing: tuple[str, ...] = ()
     """Workflows and activities that other nodes of the app have and this one lacks."""
+    missing_workers: tuple[str, ...] = ()
+    """Those, as `workflow:ship`, that something waits for and no worker of the app runs."""
 
 
 class NodeNotFound(Refused):
@@ -182,6 +194,8 @@ class ClusterStatus:
     lease_seconds: float
     nodes: tuple[NodeFacts, ...]
     """The present ones, of all apps, by id."""
+    missing_workers: tuple[str, ...] = ()
+    """Code, as `workflow:ship`, that something waits for and no worker of the app runs."""
 
 
 class ApiNode(Protocol):

@@ -23,6 +23,9 @@ from perdure.runtime.workflow.records import Instance
 NO_TIME = "0001-01-01T00:00:00Z"
 """Go's zero time, which Dapr gives where it has none."""
 
+_WAITING = "perdure.waiting.reason"
+"""The property that says that a worker is missing."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _NAMES: dict[Status, DaprStatus] = {
@@ -48,7 +51,8 @@ def workflow(view: View) -> Workflow:
     """An instance as Dapr shows it.
 
     Dapr has no name for STALLED here, and its clients match on the names they know: it is UNKNOWN,
-    and the reason stands in the properties. Of a PENDING instance Dapr knows nothing yet.
+    and the reason stands in the properties. Of a PENDING instance Dapr knows nothing yet; here it
+    is told what it waits for if that may take for ever.
     """
     row = view.row
     if row.status is Status.PENDING:
@@ -57,6 +61,7 @@ def workflow(view: View) -> Workflow:
             created_at=NO_TIME,
             last_updated_at=NO_TIME,
             runtime_status="PENDING",
+            properties={} if view.waiting is None else {_WAITING: view.waiting},
         )
     status: DaprStatus = "UNKNOWN" if row.status is Status.STALLED else _NAMES[row.status]
     return _whole(view, status)
@@ -93,6 +98,8 @@ def _properties(view: View) -> dict[str, str]:
         found["dapr.workflow.output"] = row.output
     if row.stalled is not None:
         found["perdure.stalled.reason"] = row.stalled
+    if view.waiting is not None:
+        found[_WAITING] = view.waiting
     return found
 
 
@@ -120,7 +127,7 @@ def status_name(status: Status) -> DaprStatus:
 def events(row: Instance, turns: Sequence[h.Turn]) -> Iterator[HistoryEvent]:
     """A history, one event after the other, each turn opened by Dapr's WorkflowStarted.
 
-    Its version is the row's: an instance never changes its version.
+    Its version is the row's, or that which its worker has told.
     """
     timers: dict[int, str] = {}
     for turn in turns:
@@ -129,7 +136,7 @@ def events(row: Instance, turns: Sequence[h.Turn]) -> Iterator[HistoryEvent]:
             event_id=-1,
             timestamp=at,
             type="WorkflowStarted",
-            version=row.version,
+            version=(turn.decided and turn.decided.version) or row.version,
             patches=turn.patches,
         )
         for incoming in turn.incoming:

@@ -18,6 +18,7 @@ from perdure.runtime.api.ports import Workflows
 from perdure.runtime.workflow.errors import InstanceNotFound, NotCompleted
 from perdure.runtime.workflow.history import Status, Trace
 from perdure.runtime.workflow.records import ListQuery
+from perdure.runtime.workflow.workers.seen import as_seen
 
 WAIT_SECONDS_DEFAULT = 30.0
 EVENTS_AT_ONCE = 1_000
@@ -132,7 +133,7 @@ class WorkflowHandlers:
         call.check_app()
         row, turns = await self._service.history(instance_id)
         events: list[answers.HistoryEvent] = []
-        rest = render.events(row, turns)
+        rest = render.events(row, as_seen(turns))
         while part := list(islice(rest, EVENTS_AT_ONCE)):
             events += part
             await asyncio.sleep(0)  # A long history must not hold up the workflows of this node.

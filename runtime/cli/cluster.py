@@ -45,6 +45,8 @@ def status() -> None:
     for node in found.nodes:
         if node.missing:
             click.echo(printable(f"{node.node_id} lacks {', '.join(node.missing)}"))
+    if found.missing_workers:
+        click.echo(printable(f"no connected worker runs {', '.join(found.missing_workers)}"))
 
 
 @cluster.command()
@@ -84,6 +86,7 @@ def _document(found: ClusterStatus) -> dict[str, object]:
         "version": found.version,
         "leaseSeconds": found.lease_seconds,
         "nodes": [_node_document(node) for node in found.nodes],
+        "missingWorkers": list(found.missing_workers),
     }
     return {name: value for name, value in document.items() if value is not None}
 

@@ -65,7 +65,8 @@ def _followed(client: SyncWorkflowClient, instance_id: str, timeout: float | Non
             instance_id, others, timeout_in_seconds=max(0.0, min(_LOOK_SECONDS, left))
         )
         status = state.runtime_status
-        now = (str(status), state.stalled_reason or state.serialized_custom_status or "")
+        about = state.stalled_reason or state.waiting_reason or state.serialized_custom_status
+        now = (str(status), about or "")
         if now != told:
             told = now
             click.echo(" ".join(filter(None, (instance_id, now[0], printable(now[1])))), err=True)

@@ -29,13 +29,16 @@ class LoadError(Exception):
         self.exit_code = exit_code
 
 
-def load_app(target: str) -> Registry:
-    """Import APP and return what it offers. Raises `LoadError`."""
+def load_app(target: str, *, activities_suffice: bool = False) -> Registry:
+    """Import APP and return what it offers. Raises `LoadError`.
+
+    `activities_suffice` if workflows may be in workers.
+    """
     place, _, attribute = target.partition(":")
     module = _from_file(Path(place)) if _is_path(place) else _from_name(place)
     app = _attribute_of(module, attribute) if attribute else module
     try:
-        return Registry.of(app)
+        return Registry.of(app, activities_suffice=activities_suffice)
     except (RegistryError, TypeError) as error:
         raise LoadError(f"cannot serve {target}: {error}") from error
 

@@ -100,6 +100,7 @@ def state_document(state: WorkflowState) -> dict[str, Any]:
         "output": payload_value(state.serialized_output),
         "customStatus": payload_value(state.serialized_custom_status),
         "stalledReason": state.stalled_reason,
+        "waitingReason": state.waiting_reason,
     }
     if failure is not None:
         fields["failure"] = {
@@ -123,6 +124,7 @@ def print_state(state: WorkflowState) -> None:
         "output": state.serialized_output,
         "custom status": state.serialized_custom_status,
         "stalled": state.stalled_reason,
+        "waiting": state.waiting_reason,
         "failure": failure and f"{failure.error_type}: {failure.message}",
     }
     width = max(map(len, facts)) + 2
@@ -138,7 +140,7 @@ def details_of(state: WorkflowState) -> str:
     """What is most worth knowing of an instance besides its status."""
     if state.failure_details is not None:
         return f"{state.failure_details.error_type}: {state.failure_details.message}"
-    return state.stalled_reason or state.serialized_custom_status or ""
+    return state.stalled_reason or state.waiting_reason or state.serialized_custom_status or ""
 
 
 def event_document(event: HistoryEvent) -> dict[str, Any]:

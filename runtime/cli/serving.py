@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from perdure.runtime.cli.listening import problem_of_node
 from perdure.runtime.cli.load import LoadError, load_app
 from perdure.runtime.cli.say import say, told
 from perdure.runtime.cli.tether import hold_on_to
-from perdure.runtime.config import ConfigError
+from perdure.runtime.config import ConfigError, NodeConfig
 from perdure.runtime.node import ACTIVITY_THREADS, Node
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.source import line_in
@@ -49,8 +50,10 @@ def run(
         else:
             hold_on_to(tether)
             config = node_config(app, {**flags, **_SUPERVISED}, config_path, _SUPERVISED_DEFAULTS)
+            config = _with_ports_of_supervisor(config, flags)
         logs.set_up(config.log_level)
-        registry = Registry() if app is None else load_app(app)
+        has_workers = config.grpc_port is not None
+        registry = Registry() if app is None else load_app(app, activities_suffice=has_workers)
         node = Node(registry, config=config, http=True)
     except ConfigError as error:
         return told(str(error), ExitCode.USAGE)
@@ -71,6 +74,17 @@ def run(
         sys.stdout.flush()
         os._exit(ExitCode.OK)
     return ExitCode.OK
+
+
+def _with_ports_of_supervisor(config: NodeConfig, flags: Mapping[str, Any]) -> NodeConfig:
+    """Without a port that was added to perdure.toml since: nobody would keep it from others."""
+    if config.grpc_port is None or flags.get("grpc_port") is not None:
+        return config
+    say(
+        f"grpc_port {config.grpc_port} is new and not served: "
+        "SIGHUP opens no ports, start `perdure serve --workers` anew for that"
+    )
+    return replace(config, grpc_port=None)
 
 
 async def _serve(node: Node, app: str | None, *, is_supervised: bool) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import errno
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,8 +60,11 @@ class BackgroundNode:
             self.stop()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
+                who, setting = "The HTTP API", "PERDURE_PORT"
+                if _is_about(error, self._config.grpc_port):
+                    who, setting = "The gRPC API", "PERDURE_GRPC_PORT"
                 error.add_note(
-                    "The HTTP API wants this port: set PERDURE_PORT to another one, or to 0 for "
+                    f"{who} wants this port: set {setting} to another one, or to 0 for "
                     "any free one. Is a node, or Dapr itself, running there?"
                 )
             raise
@@ -101,6 +105,11 @@ class BackgroundNode:
 
     def __repr__(self) -> str:
         return f"<BackgroundNode store={self._config.store}>"
+
+
+def _is_about(error: OSError, port: int | None) -> bool:
+    """Whether a server of ours could not have this port: its text has the address."""
+    return bool(port) and re.search(rf"', {port}[,)]", str(error)) is not None
 
 
 class Running:

@@ -19,6 +19,7 @@ from perdure.runtime.workflow.errors import InstanceNotFound
 from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.records import Instance, ListQuery
 from perdure.runtime.workflow.service import FINISHED, STARTED, WorkflowService, WorkflowView
+from perdure.runtime.workflow.workers.seen import as_seen
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -123,7 +124,7 @@ class LocalClient:
 
     async def get_workflow_history(self, instance_id: str) -> list[HistoryEvent]:
         row, turns = await self._service.history(instance_id)
-        return [event_of(msgspec.to_builtins(event)) for event in events(row, turns)]
+        return [event_of(msgspec.to_builtins(event)) for event in events(row, as_seen(turns))]
 
 
 def _state(view: WorkflowView) -> WorkflowState:
@@ -139,6 +140,7 @@ def _state(view: WorkflowView) -> WorkflowState:
         serialized_custom_status=row.custom_status or None,
         failure_details=_failure(row),
         stalled_reason=row.stalled,
+        waiting_reason=view.waiting,
     )
 
 

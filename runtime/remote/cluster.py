@@ -46,6 +46,8 @@ class ClusterStatus:
     """Of the placement table."""
     lease_seconds: float
     nodes: tuple[ClusterNode, ...]
+    missing_workers: tuple[str, ...] = ()
+    """Code, as `workflow:ship`, that something waits for and no worker of the app runs."""
 
 
 def cluster_of(fields: Mapping[str, Any]) -> ClusterStatus:
@@ -55,6 +57,7 @@ def cluster_of(fields: Mapping[str, Any]) -> ClusterStatus:
         version=int(fields["version"]),
         lease_seconds=float(fields["leaseSeconds"]),
         nodes=tuple(_node_of(node) for node in fields["nodes"]),
+        missing_workers=tuple(fields.get("missingWorkers", ())),
     )
 
 

@@ -29,6 +29,8 @@ class WorkflowState:
     failure_details: FailureDetails | None = None
     stalled_reason: str | None = None
     """Why the instance cannot go on, while it is STALLED."""
+    waiting_reason: str | None = None
+    """Why it does not go on, if no worker is connected that has its code."""
     parent_instance_id: str | None = None
     """In lists only, of a child workflow."""
 
@@ -116,6 +118,7 @@ def state_of(fields: Mapping[str, Any]) -> WorkflowState:
         serialized_custom_status=custom_status or None,
         failure_details=_failure_of(properties, fields),
         stalled_reason=properties.get("perdure.stalled.reason") or fields.get("stalledReason"),
+        waiting_reason=properties.get("perdure.waiting.reason"),
         parent_instance_id=fields.get("parentInstanceID"),
     )
 

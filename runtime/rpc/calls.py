@@ -19,7 +19,7 @@ from grpc import StatusCode
 
 from perdure.actors.errors import NodeStopping, Retryable
 from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary, texts
-from perdure.runtime.rpc.statuses import STOPPING, RpcStatus, shortened
+from perdure.runtime.rpc.statuses import STOPPING, RpcRefused, RpcStatus, shortened
 
 TOKEN_KEY = "dapr-api-token"
 
@@ -38,11 +38,17 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
     """Answers the calls of all services, and breaks off at the end what only waits."""
 
     def __init__(
-        self, services: Mapping[str, Methods], *, tokens: Sequence[str], calls_max: int
+        self,
+        services: Mapping[str, Methods],
+        *,
+        tokens: Sequence[str],
+        calls_max: int,
+        request_bytes_max: int,
     ) -> None:
         self._services = services
         self._tokens = [token.encode() for token in tokens]
         self._calls_max = calls_max
+        self._request_bytes_max = request_bytes_max
         self._running = 0
         self._waiting: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -94,6 +100,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             request = None
             try:
                 with self._counted(), self._broken_off() if method.waits else nullcontext():
+                    if not method.is_large:
+                        self._check_size(data)
                     request = method.request.FromString(data)
                     given = await method.answer(request, _caller(context))
                     encoded: bytes = given.SerializeToString()
@@ -109,6 +117,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             request = None
             try:
                 with self._counted(), self._broken_off():
+                    self._check_size(data)
                     request = method.request.FromString(data)
                     stream: Any = method.items(request, _caller(context))
                     async with aclosing(stream) as items:
@@ -121,6 +130,13 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             await _abort(context, status)
 
         return write
+
+    def _check_size(self, data: bytes) -> None:
+        """As gRPC does it, which has one limit for all methods."""
+        size, most = len(data), self._request_bytes_max
+        if size > most:
+            text = f"SERVER: Received message larger than max ({size} vs. {most})"
+            raise RpcRefused(StatusCode.RESOURCE_EXHAUSTED, text)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -76,24 +76,23 @@ class _Place(msgspec.Struct, frozen=True):
                 yield event
 
 
-def encode_past(run: Run, count: int, dialect: Dialect) -> tuple[int, int]:
-    """How many events and bytes the first `count` steps are; what of them was not, is encoded.
+def encode_past(run: Run, count: int, dialect: Dialect) -> int:
+    """How many events the first `count` steps are; what of them was not, is encoded.
 
-    The bytes are `pastEvents` of `WorkflowRequest`, tags included; `Step.wire` has them.
+    As `pastEvents` of `WorkflowRequest`, tags included; `Step.wire` has the bytes.
     """
     past = run.past
     at = count
     while at and dialect not in past[at - 1].wire:
         at -= 1
-    events, size = past[at - 1].wire[dialect][:2] if at else (0, 0)
+    events = past[at - 1].wire[dialect][0] if at else 0
     for index in range(at, count):
         step = past[index]
         told = list(_step_events(run, index, dialect))
         frames = pb.WorkflowRequest(pastEvents=told).SerializeToString()
         events += len(told)
-        size += len(frames)
-        step.wire[dialect] = (events, size, frames)
-    return events, size
+        step.wire[dialect] = (events, frames)
+    return events
 
 
 def encode_new(work: TurnWork, began_us: int, dialect: Dialect, app_id: str = "") -> bytes:
@@ -105,10 +104,10 @@ def encode_new(work: TurnWork, began_us: int, dialect: Dialect, app_id: str = ""
     return pb.WorkflowRequest(newEvents=told).SerializeToString()
 
 
-def history_events(run: Run, dialect: Dialect) -> list[pb.HistoryEvent]:
+def history_events(run: Run, dialect: Dialect) -> Iterator[pb.HistoryEvent]:
     """All of its events, for those who ask for the history itself."""
-    steps = range(len(run.past))
-    return [event for index in steps for event in _step_events(run, index, dialect)]
+    for index in range(len(run.past)):
+        yield from _step_events(run, index, dialect)
 
 
 def _step_events(run: Run, at: int, dialect: Dialect) -> Iterator[pb.HistoryEvent]:

@@ -13,6 +13,7 @@ from perdure.actors.errors import NodeStopping
 from perdure.runtime.api.errors import NoSuchApp
 from perdure.runtime.api.parameters import EVENT_NAME, INSTANCE_ID, WORKFLOW_NAME
 from perdure.runtime.api.parsing import app_id
+from perdure.runtime.api.ports import View
 from perdure.runtime.rpc import states
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.methods import Caller, Methods, Unary
@@ -31,6 +32,8 @@ TASK_HUB = "TaskHubSidecarService"
 
 SETTLE_SECONDS = 5.0
 """How long a change is waited for that only a worker can bring about. It is durable before."""
+LOOK_SECONDS = 0.5
+"""How often it is looked whether there is anything to wait for."""
 FOR_EVER = 10 * 365 * 86_400.0
 """The client has the deadline; gRPC cancels the call then, and when the client goes."""
 
@@ -175,16 +178,29 @@ class ManagementMethods:
         return pb.Empty()
 
     async def _settled(self, instance_id: str, until: frozenset[Status], caller: Caller) -> None:
-        """Wait a little until a change shows: clients look at the status right afterwards."""
+        """Wait a little until a change shows: clients look at the status right afterwards.
+
+        It shows at once but for an instance that has not begun: PENDING it is until then, and
+        SUSPENDED from then on. That is waited for if a worker is at it.
+        """
         left = caller.seconds_left()
         # Well before the client gives up: what it asked for is done.
         seconds = SETTLE_SECONDS if left is None else min(SETTLE_SECONDS, left / 2)
         with suppress(InstanceNotFound):  # Purged meanwhile.
-            await self._service.wait(instance_id, until=until, timeout=seconds)
+            view = await self._service.get(instance_id)
+            while view.row.status not in until and _is_at_work(view) and seconds > 0:
+                part = min(seconds, LOOK_SECONDS)
+                seconds -= part
+                view = await self._service.wait(instance_id, until=until, timeout=part)
 
     def _instance(self, request: _OfInstance) -> str:
         check_app(request.router, self._app_id)
         return INSTANCE_ID.parse(request.instanceId)
+
+
+def _is_at_work(view: View) -> bool:
+    """Whether its status may soon be another one, by itself."""
+    return view.row.has_work and view.waiting is None
 
 
 def check_app(router: pb.TaskRouter, own: str) -> None:

@@ -58,6 +58,8 @@ class Unary(Generic[Q]):
     request: type[Q]
     answer: Callable[[Q, Caller], Awaitable[Message]]
     waits: bool = False
+    is_large: bool = False
+    """Its request may be as long as the server receives any: a worker's, who does not try again."""
     refuse: Refuse[Q] = _as_task_hub
 
 

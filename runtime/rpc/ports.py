@@ -26,7 +26,8 @@ class RpcConfig:
     connections_max: int = 10_000
     """One more is closed at once. Also the most calls, streams included, that run at a time."""
     message_bytes_max: int = 4 << 20
-    """Of one message that is received; a longer one ends its call with RESOURCE_EXHAUSTED."""
+    """Of one request; a longer one ends its call with RESOURCE_EXHAUSTED. The decision of a worker
+    may be four times as long."""
     drain_seconds: float = 5.0
     """How long calls under way may take to finish when the server stops."""
 

@@ -40,28 +40,32 @@ def _raw_events(chunk: Chunk) -> list[bytes]:
     return [event.SerializeToString() for event in history_events(run, Dialect.DAPR)]
 
 
-def largest_call(work: TurnWork, decided: TurnDecided) -> tuple[h.TaskScheduled, int] | None:
-    """The activity of a decision that takes most room with the history that goes with it.
+def largest_call(work: TurnWork, decided: TurnDecided) -> tuple[str, int, int] | None:
+    """The activity of a decision that takes most room, with the history that goes with it.
 
-    Returns it with about how many bytes it takes; None if history goes with none of them.
+    Returns its name, its task id, and about how many bytes it takes; None without activities.
     """
-    calls = [e for e in decided.outgoing if isinstance(e, h.TaskScheduled) and e.propagation]
+    calls = [event for event in decided.outgoing if isinstance(event, h.TaskScheduled)]
     if not calls:
         return None
-    turn = h.Turn(
-        decided.began_us,
-        work.incoming,
-        decided.outgoing,
-        decided=h.Decided(decided.covers, decided.began_us),
-    )
-    past = [*work.past[: work.past_count], Step(turn)]
-    run = Run(work.instance_id, work.execution_id, past)
-    _, own = encode_past(run, len(past), Dialect.DAPR)
-    received = 0 if work.propagated is None else len(encode_propagated(work.propagated))
+    own = received = 0
+    if any(call.propagation for call in calls):
+        own = _own_size(work, decided)
+        received = 0 if work.propagated is None else len(encode_propagated(work.propagated))
 
     def size_of(call: h.TaskScheduled) -> int:
+        along = own if call.propagation else 0
         above = received if call.propagation == PropagationScope.LINEAGE else 0
-        return own + above + len((call.input or "").encode())
+        return along + above + len(call.name.encode()) + len((call.input or "").encode())
 
     largest = max(calls, key=size_of)
-    return largest, size_of(largest)
+    return largest.name, largest.task_id, size_of(largest)
+
+
+def _own_size(work: TurnWork, decided: TurnDecided) -> int:
+    """Bytes of the run's own history, with this decision."""
+    header = h.Decided(decided.covers, decided.began_us)
+    turn = h.Turn(decided.began_us, work.incoming, decided.outgoing, decided=header)
+    past = [*work.past[: work.past_count], Step(turn)]
+    encode_past(Run(work.instance_id, work.execution_id, past), len(past), Dialect.DAPR)
+    return sum(len(step.wire[Dialect.DAPR][1]) for step in past)

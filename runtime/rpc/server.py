@@ -18,6 +18,9 @@ QUIET_MS = 20_000
 """After so long without a sound from a client it is asked whether it is still there."""
 ANSWER_MS = 10_000
 """How long it may take to answer that."""
+DECISION_SIZE = 4
+"""A worker's decision may be so many times as long as any other request: one turn may call
+thousands of activities, and a worker that is refused gives up."""
 PING_EVERY_MS = 5_000
 """How often clients may ping without calls; Dapr's do it every 30 s, gRPC would allow 5 min."""
 
@@ -39,7 +42,12 @@ class RpcServer:
 
     def __init__(self, config: RpcConfig, services: Mapping[str, Methods]) -> None:
         self._config = config
-        self._calls = Calls(services, tokens=config.tokens, calls_max=config.connections_max)
+        self._calls = Calls(
+            services,
+            tokens=config.tokens,
+            calls_max=config.connections_max,
+            request_bytes_max=config.message_bytes_max,
+        )
         self._held: HeldPort | None = None
         self._server: Any = None  # The types of grpc.aio lack half of it.
         self._address: str | None = None
@@ -99,7 +107,7 @@ class RpcServer:
 def _options(config: RpcConfig) -> list[tuple[str, Any]]:
     return [
         ("grpc.so_reuseport", int(config.reuse_port)),
-        ("grpc.max_receive_message_length", config.message_bytes_max),
+        ("grpc.max_receive_message_length", DECISION_SIZE * config.message_bytes_max),
         ("grpc.max_send_message_length", -1),
         # Of one address, and not in gRPC's documentation, but in its code and in our tests.
         ("grpc.max_allowed_incoming_connections", config.connections_max),

@@ -18,14 +18,22 @@ class Table(Protocol):
     def table(self) -> Methods: ...
 
 
+class WorkersTable(Table, Protocol):
+    """The part for workers."""
+
+    def decides(self, peer: str, instance_id: str) -> bool:
+        """Whether a peer is a worker that decides the next turn of an instance."""
+        ...
+
+
 def services(
-    service: Workflows, workers: Table, own_app_id: str, describe: Describe
+    service: Workflows, workers: WorkersTable, own_app_id: str, describe: Describe
 ) -> dict[str, Methods]:
     """The methods of both services, by the name of the service; `workers` are those for workers."""
     parts: tuple[Table, ...] = (
         ManagementMethods(service, own_app_id),
         ListMethods(service),
-        UpkeepMethods(service, own_app_id),
+        UpkeepMethods(service, own_app_id, workers.decides),
         workers,
     )
     return {

@@ -20,7 +20,10 @@ _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 
 
 def state(row: Instance) -> pb.WorkflowState:
-    """What is known of an instance beside its payloads, custom status and failure."""
+    """What its row tells of an instance beside its payloads, custom status and failure.
+
+    There is no `startedAt`, which is optional: no row has when a worker took the first turn.
+    """
     return pb.WorkflowState(
         instanceId=row.instance_id,
         name=row.name,
@@ -36,9 +39,9 @@ def state(row: Instance) -> pb.WorkflowState:
 
 
 def whole_state(view: View) -> pb.WorkflowState:
-    """The same with those."""
+    """All that is known of an instance."""
     row = view.row
-    told = state(row)
+    told = _begun_state(view)
     told.MergeFrom(
         pb.WorkflowState(
             input=text(view.input),
@@ -50,9 +53,20 @@ def whole_state(view: View) -> pb.WorkflowState:
     return told
 
 
+def _begun_state(view: View) -> pb.WorkflowState:
+    """What its row tells, and how it began, its input aside."""
+    told = state(view.row)
+    start = view.start
+    if start is not None:
+        told.tags.update(start.tags)
+        if start.scheduled_us is not None and not start.continued:
+            told.scheduledStartTimestamp.CopyFrom(timestamp(start.scheduled_us))
+    return told
+
+
 def found(view: View, *, with_payloads: bool) -> pb.GetInstanceResponse:
     """The answer to whoever asks for an instance that exists."""
-    told = whole_state(view) if with_payloads else state(view.row)
+    told = whole_state(view) if with_payloads else _begun_state(view)
     return pb.GetInstanceResponse(exists=True, workflowState=told)
 
 

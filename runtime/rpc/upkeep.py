@@ -5,7 +5,8 @@ daprd refuses to purge by a filter; here it is done, since only Microsoft's clie
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import chain
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc import StatusCode
@@ -18,6 +19,7 @@ from perdure.runtime.rpc.listing import instances, purge_query
 from perdure.runtime.rpc.management import check_app
 from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
 from perdure.runtime.rpc.ports import Workflows
+from perdure.runtime.rpc.stalls import stalled_event
 from perdure.runtime.rpc.statuses import RpcRefused, RpcStatus, of_instance
 from perdure.runtime.rpc.values import text_in
 from perdure.runtime.workflow.errors import (
@@ -65,9 +67,13 @@ UNSUPPORTED = {
 class UpkeepMethods:
     """History, purge, restart, rerun, and what there is not."""
 
-    def __init__(self, service: Workflows, own_app_id: str) -> None:
+    def __init__(
+        self, service: Workflows, own_app_id: str, decides: Callable[[str, str], bool]
+    ) -> None:
         self._service = service
         self._app_id = own_app_id
+        self._decides = decides
+        """Whether a peer is a worker that decides the next turn of an instance."""
 
     def table(self) -> Methods:
         return {
@@ -91,7 +97,9 @@ class UpkeepMethods:
         self, request: pb.GetInstanceHistoryRequest, caller: Caller
     ) -> pb.GetInstanceHistoryResponse:
         """Dapr's, for clients, and for workers that have lost what they had kept."""
-        events = await self._events(INSTANCE_ID.parse(request.instanceId), Dialect.DAPR)
+        instance_id = INSTANCE_ID.parse(request.instanceId)
+        is_for_worker = self._decides(caller.peer, instance_id)
+        events = await self._events(instance_id, Dialect.DAPR, is_for_worker)
         return pb.GetInstanceHistoryResponse(events=events)
 
     async def stream_history(
@@ -100,7 +108,8 @@ class UpkeepMethods:
         """Microsoft's."""
         instance_id = INSTANCE_ID.parse(request.instanceId)
         chunk, size = pb.HistoryChunk(), 0
-        for event in await self._events(instance_id, Dialect.MICROSOFT):
+        is_for_worker = request.forWorkItemProcessing
+        for event in await self._events(instance_id, Dialect.MICROSOFT, is_for_worker):
             chunk.events.append(event)
             size += event.ByteSize()
             if len(chunk.events) >= CHUNK_EVENTS or size > CHUNK_BYTES:
@@ -108,14 +117,18 @@ class UpkeepMethods:
                 chunk, size = pb.HistoryChunk(), 0
         yield chunk
 
-    async def _events(self, instance_id: str, dialect: Dialect) -> list[pb.HistoryEvent]:
+    async def _events(
+        self, instance_id: str, dialect: Dialect, is_for_worker: bool
+    ) -> Iterator[pb.HistoryEvent]:
         row, stored = await self._service.history(instance_id)
         turns: Iterable[Turn] = stored
         if any(turn.decided is not None for turn in stored):
             turns = steps_of(stored)
         run_id = worker_run_of(row).execution_id
         run = Run(instance_id, run_id, [Step(turn) for turn in turns], self._app_id)
-        return history_events(run, dialect)
+        events = history_events(run, dialect)
+        stalled = None if is_for_worker else stalled_event(row)
+        return events if stalled is None else chain(events, [stalled])
 
     # ---- purge
 

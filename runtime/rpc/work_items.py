@@ -28,7 +28,7 @@ def encode_turn(
     left out, for a worker that has kept them from this instance's last item on the same stream.
     """
     dialect = traits.dialect
-    events, _ = encode_past(Run.of(work, traits.app_id), work.past_count, dialect)
+    events = encode_past(Run.of(work, traits.app_id), work.past_count, dialect)
     first = _first_to_send(work, dialect, cached_events)
     head = _head(work, dialect)
     if first:
@@ -36,18 +36,12 @@ def encode_turn(
     request = b"".join(
         [
             head.SerializeToString(),
-            *[work.past[index].wire[dialect][2] for index in range(first, work.past_count)],
+            *[work.past[index].wire[dialect][1] for index in range(first, work.past_count)],
             encode_new(work, began_us, dialect, traits.app_id),
         ]
     )
     tail = pb.WorkItem(completionToken=token).SerializeToString()
     return b"".join([_WORKFLOW_REQUEST, _varint(len(request)), request, tail]), events
-
-
-def size_of_turn(work: TurnWork, dialect: Dialect) -> int:
-    """Bytes of the request if all of the past is sent with it, as after a lost cache."""
-    _, past = encode_past(Run.of(work), work.past_count, dialect)
-    return _head(work, dialect).ByteSize() + past + len(encode_new(work, work.floor_us, dialect))
 
 
 def encode_activity(message: RunActivity, token: str, traits: WorkerTraits) -> bytes:

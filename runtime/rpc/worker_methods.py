@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 
 from perdure.actors.ports import Env
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.decisions import Malformed, activity_outcome, decision_of
 from perdure.runtime.rpc.dialect import Dialect, WorkerTraits, traits_of
+from perdure.runtime.rpc.filters import check_filters
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
 from perdure.runtime.rpc.propagated import largest_call
+from perdure.runtime.rpc.statuses import RpcRefused
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.history import Failure, TaskFailed
@@ -27,7 +29,7 @@ from perdure.runtime.workflow.workers.pool import (
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 _PART_OF_MESSAGE = 0.95
-"""So much of the largest message a turn may take (spec 2.13)."""
+"""So much of the largest message a turn, or an activity, may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +64,37 @@ class _Pings:
 class WorkerMethods:
     """Has no state but the traits of the streams that are open."""
 
-    def __init__(self, pool: WorkerPool, env: Env, config: WorkerConfig) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        env: Env,
+        config: WorkerConfig,
+        hosted: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._pool = pool
         self._env = env
         self._config = config
+        self._hosted = hosted
+        """The names that nodes of the app have the code of."""
         self._traits: dict[WorkerStream, WorkerTraits] = {}
 
     def table(self) -> Methods:
+        decision = Unary(pb.WorkflowResponse, self.complete_turn, is_large=True)
         return {
             "GetWorkItems": Streaming(pb.GetWorkItemsRequest, self.work_items),
-            "CompleteOrchestratorTask": Unary(pb.WorkflowResponse, self.complete_turn),
-            "CompleteWorkflowTask": Unary(pb.WorkflowResponse, self.complete_turn),
+            "CompleteOrchestratorTask": decision,
+            "CompleteWorkflowTask": decision,
             "CompleteActivityTask": Unary(pb.ActivityResponse, self.complete_activity),
             "AbandonTaskOrchestratorWorkItem": Unary(
                 pb.AbandonOrchestrationTaskRequest, self.abandon
             ),
             "AbandonTaskActivityWorkItem": Unary(pb.AbandonOrchestrationTaskRequest, self.abandon),
         }
+
+    def decides(self, peer: str, instance_id: str) -> bool:
+        """Whether a peer is a worker that decides the next turn of an instance."""
+        item = self._pool.find("", is_turn=True, instance_id=instance_id, task_id=0)
+        return item is not None and item.stream.name == peer
 
     # ---- out
 
@@ -89,6 +105,7 @@ class WorkerMethods:
         agent, peer = caller.metadata.get("user-agent", ""), caller.peer
         told = traits_of(request, agent, self._config.dialect)
         traits = replace(told, app_id=self._config.app_id)
+        self._check(request, peer)
         stream = self._pool.connect(_capacity(traits), peer)
         self._traits[stream] = traits
         self._env.log.info(
@@ -114,6 +131,16 @@ class WorkerMethods:
             del self._traits[stream]
             self._env.log.info("a worker has gone", extra={"event": "worker_gone", "peer": peer})
 
+    def _check(self, request: pb.GetWorkItemsRequest, peer: str) -> None:
+        try:
+            check_filters(request, self._hosted())
+        except RpcRefused as refused:
+            self._env.log.warning(
+                "a worker was refused",
+                extra={"event": "worker_refused", "peer": peer, "reason": str(refused)},
+            )
+            raise
+
     def _frame(self, item: Item | None, traits: WorkerTraits) -> bytes | None:
         if item is None:
             assert traits.ping_field is not None
@@ -131,10 +158,11 @@ class WorkerMethods:
         self, item: Item, message: RunActivity, traits: WorkerTraits
     ) -> bytes | None:
         frame = encode_activity(message, item.token, traits)
-        if self._fits(len(frame)):
+        too_large = self._too_large_activity(message.name, message.task_id, len(frame))
+        if too_large is None:
             return frame
         # A worker that gets more than it takes ends its stream, and so would the next one.
-        self._refuse(item, self._too_large_activity(message.name, message.task_id, len(frame)))
+        self._refuse(item, too_large)
         return None
 
     def _refuse(self, item: Item, why: str) -> None:
@@ -145,17 +173,17 @@ class WorkerMethods:
             failure = Failure("PayloadError", why, non_retryable=True)
             self._pool.answer(item, TaskFailed(item.work.task_id, failure))
 
-    def _fits(self, size: int) -> bool:
-        return size <= _PART_OF_MESSAGE * self._config.message_bytes_max
+    def _too_large_activity(self, name: str, task_id: int, size: int) -> str | None:
+        return self._too_large(f"activity '{name}::{action_id(task_id)}'", size)
 
-    def _too_large_activity(self, name: str, task_id: int, size: int) -> str:
-        return self._too_large(f"activity '{name}::{action_id(task_id)}' payload", size)
-
-    def _too_large(self, what: str, size: int) -> str:
+    def _too_large(self, what: str, size: int) -> str | None:
+        """Why something is not sent, if it might be too much for a worker (spec 2.13)."""
+        limit = self._config.message_bytes_max
+        if size <= _PART_OF_MESSAGE * limit:
+            return None
         return (
-            f"{what} size {size} bytes exceeds 95% of max gRPC body size "
-            f"{self._config.message_bytes_max} bytes; increase --max-body-size and restart to "
-            "resume"
+            f"{what} payload size {size} bytes exceeds 95% of max gRPC body size "
+            f"{limit} bytes; increase --max-body-size and restart to resume"
         )
 
     def _turn_frame(self, item: Item, work: TurnWork, traits: WorkerTraits) -> bytes | None:
@@ -163,8 +191,9 @@ class WorkerMethods:
         stream = item.stream
         cached = stream.known_events(work)
         frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
-        if not self._fits(len(frame)):
-            self._refuse(item, self._too_large("Workflow payload", len(frame)))
+        too_large = self._too_large("Workflow", len(frame))
+        if too_large is not None:
+            self._refuse(item, too_large)
             return None
         stream.remember(work, count)
         return frame
@@ -186,11 +215,11 @@ class WorkerMethods:
         except Malformed:
             self._pool.refuse(item)
             raise
+        # Before it is written: with a larger limit, the same turn is decided once more.
         largest = largest_call(item.work, decided)
-        if largest is not None and not self._fits(largest[1]):
-            call, size = largest
-            text = self._too_large_activity(call.name, call.task_id, size)
-            decided = _stalled(item, item.work, text)
+        too_large = None if largest is None else self._too_large_activity(*largest)
+        if too_large is not None:
+            decided = _stalled(item, item.work, too_large)
         self._pool.answer(item, decided)
         return pb.Empty()
 

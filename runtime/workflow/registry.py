@@ -51,11 +51,17 @@ class Registry:
         self._names: dict[int, str] = {}
 
     @classmethod
-    def of(cls, app: ModuleType | Registry | Iterable[Callable[..., Any]]) -> Registry:
+    def of(
+        cls,
+        app: ModuleType | Registry | Iterable[Callable[..., Any]],
+        *,
+        activities_suffice: bool = False,
+    ) -> Registry:
         """What `app` offers: a registry as it is, a module's marked functions, or functions.
 
         A module counts with all names that it holds, imported ones too, in the order of their
-        definition, and with the registries among them.
+        definition, and with the registries among them. `activities_suffice` if workflows may be
+        somewhere else; nothing at all never does.
         """
         if isinstance(app, Registry):
             app.check()
@@ -76,7 +82,7 @@ class Registry:
             nothing = _nothing_found(found)
         else:
             raise TypeError(f"an app is a module, a Registry or functions, found {app!r}")
-        if not registry._workflows:
+        if not registry._workflows and not (activities_suffice and registry._activities):
             raise RegistryError(nothing)
         registry.check()
         return registry

@@ -62,7 +62,7 @@ def restore(stored: StoredWorkflow, around: Surroundings) -> Restored | Stalled:
     return Restored(
         execution,
         steps_of(turns) if turns and turns[0].code == CODE else turns,
-        _open_tasks(turns),
+        open_tasks(turns),
         _seen_requests(turns),
         events,
         sum(len(blob) for _, blob in stored.history),
@@ -164,16 +164,17 @@ def worker_run_of(row: Instance) -> WorkerRun:
     return WorkerRun(row.instance_id, row.key, row.execution, row.name)
 
 
-def _open_tasks(turns: list[h.Turn]) -> dict[int, h.TaskScheduled]:
-    open_tasks: dict[int, h.TaskScheduled] = {}
+def open_tasks(turns: list[h.Turn]) -> dict[int, h.TaskScheduled]:
+    """Activities that were asked for and have not answered."""
+    found: dict[int, h.TaskScheduled] = {}
     for turn in turns:
         for event in turn.incoming:
             if isinstance(event, (h.TaskCompleted, h.TaskFailed)):
-                open_tasks.pop(event.task_id, None)
+                found.pop(event.task_id, None)
         for asked in turn.outgoing:
             if isinstance(asked, h.TaskScheduled):
-                open_tasks[asked.task_id] = asked
-    return open_tasks
+                found[asked.task_id] = asked
+    return found
 
 
 def _seen_requests(turns: list[h.Turn]) -> dict[str, None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,15 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.codec import decode_turn
+from perdure.runtime.workflow.descendants import descendants_of
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.fork import Rerun, fork_of, unknown_source
 from perdure.runtime.workflow.ports import WorkflowReads
-from perdure.runtime.workflow.records import Child, Instance, ListQuery, Page
+from perdure.runtime.workflow.records import Instance, ListQuery, Page
 from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
 from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.uuids import derived_uuid
+from perdure.runtime.workflow.waiting import why_waiting
 from perdure.runtime.workflow.watchers import Look, Watcher, Watchers
 
 FINISHED = frozenset(h.TERMINAL)
@@ -41,7 +43,14 @@ class WorkflowView:
     """An instance as its callers see it. Payloads are JSON text."""
 
     row: Instance
-    input: str | None
+    start: h.ExecutionStarted | None = None
+    """What its current run began with."""
+    waiting: str | None = None
+    """Why it does not go on, if it is for want of a worker."""
+
+    @property
+    def input(self) -> str | None:
+        return None if self.start is None else self.start.input
 
 
 class WorkflowService:
@@ -62,6 +71,8 @@ class WorkflowService:
         self._tracer = tracer
         self._abroad = RemoteWatches(router, watchers)
         self._closed = False
+        self.missing: Callable[[], Collection[str]] = tuple
+        """The names for which a worker is missing, as the engine knows."""
 
     def close(self) -> None:
         """Refuse changes from now on, and answer those who wait; reads are still answered."""
@@ -167,7 +178,7 @@ class WorkflowService:
                 return await self._looked_at(instance_id, watcher, FINISHED, None)
         with self._watchers.watching(new_id, FINISHED) as watcher:
             await self._create(new_id, message, is_new=True)
-            return await self._reached(new_id, watcher, FINISHED, _Known(input))
+            return await self._reached(new_id, watcher, FINISHED, _Known(message.event))
 
     async def _create(
         self, instance_id: str, message: m.StartWorkflow, *, is_new: bool = False
@@ -240,7 +251,7 @@ class WorkflowService:
         row = (await self.get(instance_id)).row
         if row.status is h.Status.PENDING and not force:
             raise InstanceNotFound(instance_id)  # As Dapr: nothing has happened there yet.
-        descendants = await self._descendants(row, force) if recursive else []
+        descendants = await descendants_of(row, self._reads, force=force) if recursive else []
         if not force:
             for member in (row, *[child.row for child in descendants]):
                 if member.status is h.Status.STALLED:
@@ -254,23 +265,6 @@ class WorkflowService:
                 removed += 1
         await self._call(instance_id, m.Purge(force))
         return removed + 1
-
-    async def _descendants(self, root: Instance, force: bool) -> list[Child]:
-        """All that descends from an instance, of whatever app, parents before their children.
-
-        Raises `NotCompleted` if a child is still to begin, unless it is to be done by `force`.
-        """
-        found: list[Child] = []
-        keys = [root.key]
-        for key in keys:
-            # In this order: a child that begins in between is among the children.
-            unborn = await self._reads.unborn(key)
-            if unborn is not None and not force:
-                raise NotCompleted(unborn)
-            children = await self._reads.children(key)
-            found += children
-            keys += [child.row.key for child in children]
-        return found
 
     async def _call(
         self,
@@ -293,7 +287,8 @@ class WorkflowService:
         if found is None:
             raise InstanceNotFound(instance_id)
         row, blob = found
-        return WorkflowView(row, None if blob is None else _input_of(blob))
+        start = None if blob is None else _start_in(blob)
+        return WorkflowView(row, start, await why_waiting(row, self.missing(), self._reads))
 
     async def wait(
         self,
@@ -325,7 +320,7 @@ class WorkflowService:
         if view.row.status in wanted:
             return view
         async with asyncio.timeout(timeout):
-            known = _Known(view.input, view.row.execution)
+            known = _Known(view.start, view.row.execution)
             return await self._reached(instance_id, watcher, wanted, known)
 
     async def _reached(
@@ -345,7 +340,7 @@ class WorkflowService:
             if seen is None:
                 raise InstanceNotFound(instance_id)
             if isinstance(seen, Instance) and known.execution in (None, seen.execution):
-                return WorkflowView(seen, known.input)
+                return WorkflowView(seen, known.start)
             view = await self.get(instance_id)
             if view.row.status in wanted:
                 return view
@@ -369,9 +364,9 @@ class WorkflowService:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The input of an instance, and of which run; None if there can be no other."""
+    """How an instance began, and of which run; None if there can be no other."""
 
-    input: str | None
+    start: h.ExecutionStarted | None
     execution: int | None = None
 
 
@@ -391,8 +386,8 @@ def _check_texts(**texts: str | None) -> None:
             payload.text(given, what)
 
 
-def _input_of(blob: bytes) -> str | None:
+def _start_in(blob: bytes) -> h.ExecutionStarted | None:
     for event in decode_turn(blob).incoming:
         if isinstance(event, h.ExecutionStarted):
-            return event.input
+            return event
     return None

@@ -39,14 +39,19 @@ SILENT: dict[str, Any] = {
     "missing": ["order", "pa\x1bck"],
     "self": False,
 }
-CLUSTER: dict[str, Any] = {"version": 7, "leaseSeconds": 5.0, "nodes": [HERE, SILENT]}
+CLUSTER: dict[str, Any] = {
+    "version": 7,
+    "leaseSeconds": 5.0,
+    "nodes": [HERE, SILENT],
+    "missingWorkers": ["workflow:ship"],
+}
 
 
 def test_the_status_is_a_table_with_what_is_missing_below(node: Scripted, perdure: Perdure) -> None:
     node.answers(200, CLUSTER)
     result = perdure("cluster", "status")
     assert (result.exit_code, node.seen) == (0, [("GET /v1.0/cluster", "")])
-    head, first, second, lacks = result.stdout.splitlines()
+    head, first, second, lacks, missing = result.stdout.splitlines()
     assert head.split() == [
         *("NODE", "PID", "ADDRESS", "APP", "STATE", "SLOTS", "ACTIVATIONS", "LEASE")
     ]
@@ -59,6 +64,7 @@ def test_the_status_is_a_table_with_what_is_missing_below(node: Scripted, perdur
         *("-", "of", "5", "s"),
     ]
     assert lacks == "shop-12 lacks order, pa\\x1bck"
+    assert missing == "no connected worker runs workflow:ship"
 
 
 def test_the_status_as_json_is_that_of_the_api(node: Scripted, perdure: Perdure) -> None:

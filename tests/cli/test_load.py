@@ -38,6 +38,16 @@ def test_a_file_is_an_app(place: Path) -> None:
     assert names(load_app("app.py")) == ["order", "pay"]
 
 
+def test_activities_suffice_where_workflows_may_be_in_workers(place: Path) -> None:
+    write(place / "app.py", APP.partition("@workflow")[0])
+    assert names(load_app("app.py", activities_suffice=True)) == ["pay"]
+    with pytest.raises(LoadError, match="no workflows in module"):
+        load_app("app.py")
+    write(place / "empty.py", "")
+    with pytest.raises(LoadError, match="no workflows in module 'empty"):
+        load_app("empty.py", activities_suffice=True)
+
+
 def test_a_file_in_a_directory_sees_its_neighbours(place: Path) -> None:
     write(place / "shop" / "prices.py", "PRICE = 3")
     write(place / "shop" / "app.py", "from prices import PRICE\n" + APP)

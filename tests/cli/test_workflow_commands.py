@@ -207,6 +207,17 @@ def test_get_decodes_payloads_for_programs(node: Scripted, perdure: Perdure) -> 
     assert document["createdAt"] == "2026-08-01T10:00:00Z"
 
 
+@pytest.mark.parametrize("command", ["get", "wait"])
+def test_an_instance_says_which_worker_it_waits_for(
+    node: Scripted, perdure: Perdure, command: str
+) -> None:
+    reason = "no connected worker runs workflow 'greet'"
+    node.answers(200, {**instance("PENDING"), "properties": {"perdure.waiting.reason": reason}})
+    more = ("--timeout", "0.000001") if command == "wait" else ()
+    result = perdure("workflow", command, "o1", *more)
+    assert reason in result.stdout + result.stderr
+
+
 def test_get_of_an_unknown_instance_has_exit_code_3(node: Scripted, perdure: Perdure) -> None:
     node.answers(
         404, {"errorCode": "ERR_INSTANCE_ID_NOT_FOUND", "message": "unable to find workflow: o1"}

@@ -166,7 +166,13 @@ def test_what_keeps_a_runtime_from_starting_is_told_and_it_can_be_tried_again(
         with pytest.raises(OSError, match="address already in use") as refused:
             runtime.start()
         assert "PERDURE_PORT" in refused.value.__notes__[0]
-    monkeypatch.setenv("PERDURE_PORT", "0")
+        # Not every port of the node is that of the HTTP API.
+        monkeypatch.setenv("PERDURE_PORT", "0")
+        monkeypatch.setenv("PERDURE_GRPC_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(OSError, match="in use") as refused:
+            runtime.start()
+        assert "PERDURE_GRPC_PORT" in refused.value.__notes__[0]
+    monkeypatch.delenv("PERDURE_GRPC_PORT")
     runtime.start()
 
 

@@ -76,7 +76,12 @@ class Perdure:
     def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         with self.start(*args) as process:
-            out, err = process.communicate(timeout=PATIENCE_SECONDS)
+            try:
+                out, err = process.communicate(timeout=PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise AssertionError(f"{args} does not end; it said:\n{out}\n{err}") from None
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
     def serve(self, *args: str) -> Served:

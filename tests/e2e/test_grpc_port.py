@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 from textwrap import dedent
 
@@ -46,6 +47,30 @@ def test_an_app_and_workers_may_be_served_together(perdure: Perdure, app: str) -
     served = perdure.serve(app, "--grpc-port", "0")
     assert served.ready.endswith("store perdure.db (full), 1 workflow, 0 activities")
     assert_greets(served)
+
+
+def test_an_app_may_have_activities_only_if_workflows_are_in_workers(perdure: Perdure) -> None:
+    (perdure.place / "app.py").write_text(dedent(APP).replace("workflow", "activity"))
+    served = perdure.serve("app.py", "--grpc-port", "0")
+    assert served.ready.endswith("store perdure.db (full), 0 workflows, 1 activity")
+    assert "no workflows in module 'app'" in perdure.try_to_serve("app.py").said
+
+
+def test_a_port_that_is_new_in_the_settings_is_not_opened_by_a_roll(
+    perdure: Perdure, app: str
+) -> None:
+    served = perdure.serve(app, "--workers", "2")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (perdure.place / "perdure.toml").write_text(f"grpc_port = {port}\n")
+    served.signal(signal.SIGHUP)
+    said: list[str] = []
+    while "all workers have been replaced" not in (line := served.line()):
+        assert line, said
+        said.append(line)
+    assert any(f"grpc_port {port} is new and not served" in line for line in said)
+    with socket.create_server(("127.0.0.1", port)):
+        pass  # Nobody has it.
 
 
 def test_an_app_alone_has_no_grpc_port(perdure: Perdure, app: str) -> None:

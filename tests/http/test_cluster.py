@@ -42,7 +42,13 @@ SILENT = NodeFacts(
     activities=("charge",),
     missing=("order", "pack"),
 )
-CLUSTER = ClusterStatus(cluster_id="c1", version=7, lease_seconds=5.0, nodes=(HERE, SILENT))
+CLUSTER = ClusterStatus(
+    cluster_id="c1",
+    version=7,
+    lease_seconds=5.0,
+    nodes=(HERE, SILENT),
+    missing_workers=("workflow:ship",),
+)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -56,6 +62,7 @@ async def test_the_status_of_a_cluster_in_full(
         "clusterId": "c1",
         "version": 7,
         "leaseSeconds": 5.0,
+        "missingWorkers": ["workflow:ship"],
         "nodes": [
             {
                 "nodeId": "shop-11",

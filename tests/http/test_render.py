@@ -185,6 +185,14 @@ def test_a_custom_status_is_shown_as_it_was_set() -> None:
     assert shown == {"dapr.workflow.custom_status": '{"step":2}'}
 
 
+@pytest.mark.parametrize("status", [Status.PENDING, Status.RUNNING, Status.SUSPENDED])
+def test_what_waits_for_a_worker_says_so(status: Status) -> None:
+    row = FakeWorkflows().new_row("w1", status)
+    view = FakeView(row, None, waiting="no worker")
+    assert render.workflow(view).properties["perdure.waiting.reason"] == "no worker"
+    assert render.awaited_workflow(view).properties["perdure.waiting.reason"] == "no worker"
+
+
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.STALLED])
 def test_every_status_has_its_own_name(status: Status) -> None:
     row = FakeWorkflows().new_row("w1", status)

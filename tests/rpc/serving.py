@@ -142,6 +142,9 @@ class Workers:
 
     methods: Methods
 
+    def decides(self, peer: str, instance_id: str) -> bool:
+        return False
+
     def table(self) -> Methods:
         return self.methods
 

@@ -92,7 +92,7 @@ async def test_a_run_stalls_before_it_asks_for_an_activity_that_no_worker_could_
     call = h.TaskScheduled(7, "pay", INPUT, "e-7", propagation=1)
     found = largest_call(due, TurnDecided(7, 1, due.after, due.covers, 0, (call,)))
     assert found is not None
-    item, outcome = await sent(due, round((found[1] + 100) / 0.95), schedule(scope))
+    item, outcome = await sent(due, round((found[2] + 100) / 0.95), schedule(scope))
     assert item is not None
     assert isinstance(outcome, TurnDecided)
     assert (outcome.stalled is not None) == stalls

@@ -149,7 +149,7 @@ def test_the_time_of_a_timer_comes_back_to_the_nanosecond(
     asked = time(1, seconds, nanos)
     found = only(timer(2, asked), dialect)
     assert isinstance(found, h.TimerCreated)
-    (told,) = history_events(run(steps(((), (found,)))), dialect)[1:]
+    (told,) = list(history_events(run(steps(((), (found,)))), dialect))[1:]
     assert told.timerCreated.fireAt == pb.CreateTimerAction.FromString(asked).fireAt
     if seconds > 0:
         assert (found.fire_at_us, found.nanos) == (FOREVER, 999)
@@ -334,7 +334,7 @@ def test_whatever_a_worker_answers_is_a_decision_or_malformed(raw: bytes, dialec
         except (DecodeError, Malformed):
             continue
         # And what was decided can be told.
-        history_events(run(steps(((), found.outgoing))), dialect)
+        list(history_events(run(steps(((), found.outgoing))), dialect))
 
 
 # ---- activities

@@ -50,16 +50,22 @@ def test_what_an_activity_is_to_take_is_known_before_it_is_asked_for(propagation
     small = h.TaskScheduled(8, "audit", None, "e-8", propagation=1)
     found = largest_call(due, decided(due, small, call))
     assert found is not None
-    assert found[0] == call
+    assert found[:2] == ("audit", 7)
     turns = [past[0].turn, h.Turn(0, due.incoming, (small, call), decided=h.Decided(2, 0))]
     message = RunActivity(
         *("order-1", 7, 1, 7, "audit", "x" * 100, "e-7"),
         propagated=handed_on(CALLER, turns, propagation),
     )
     size = len(encode_activity(message, "t", worker(Dialect.DAPR)))
-    assert found[1] == pytest.approx(size, rel=0.1)
+    assert found[2] == pytest.approx(size, rel=0.1)
 
 
-def test_a_decision_whose_calls_take_no_history_along_is_not_measured() -> None:
+def test_without_history_a_call_takes_its_name_and_its_input() -> None:
     due = work(steps(((STARTED,), FIRST)))
-    assert largest_call(due, decided(due, h.TaskScheduled(7, "audit", "1", "e-7"))) is None
+    small, large = [h.TaskScheduled(n, "audit", "é" * n, f"e-{n}") for n in (7, 8)]
+    assert largest_call(due, decided(due, large, small)) == ("audit", 8, 5 + 16)
+
+
+def test_a_decision_without_calls_is_not_measured() -> None:
+    due = work(steps(((STARTED,), FIRST)))
+    assert largest_call(due, decided(due, h.TimerCreated(7, 1))) is None

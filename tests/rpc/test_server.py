@@ -254,6 +254,29 @@ async def test_a_message_may_be_as_long_as_the_limit_and_not_longer() -> None:
     assert "larger than max (1001 vs. 1000)" in details
 
 
+async def test_the_decision_of_a_worker_may_be_four_times_as_long() -> None:
+    taken: list[int] = []
+
+    async def take(request: pb.WorkflowResponse, caller: Caller) -> pb.Empty:
+        taken.append(request.ByteSize())
+        return pb.Empty()
+
+    decision = Unary(pb.WorkflowResponse, take, is_large=True)
+    async with serving({"CompleteWorkflowTask": decision}, message_bytes_max=1000) as hub:
+        await hub.client.raw("CompleteWorkflowTask", b"\x0a\x9d\x1f" + b"x" * 3997)
+        too_long = b"\x0a\x9e\x1f" + b"x" * 3998
+        code, details = await ending(hub.client.raw("CompleteWorkflowTask", too_long))
+    assert taken == [4000]
+    assert (code, "larger than max (4001 vs. 4000)" in details) == ("RESOURCE_EXHAUSTED", True)
+
+
+async def test_a_stream_is_asked_for_by_no_longer_a_request() -> None:
+    async with serving(message_bytes_max=1000) as hub:
+        long = b"\x0a\xe6\x07" + b"x" * 998
+        code, _ = await ending(hub.client.stream("StreamInstanceHistory", long).read())
+    assert code == "RESOURCE_EXHAUSTED"
+
+
 async def test_an_error_of_ours_says_nothing_and_is_logged_with_its_method(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

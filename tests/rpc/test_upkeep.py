@@ -14,6 +14,7 @@ from perdure.runtime.rpc.upkeep import UNSUPPORTED
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.history import Status
 from tests.rpc.serving import Hub, ending, serving
+from tests.rpc.wire_worker import kinds
 from tests.support.http_service import BORN_US
 
 SECOND = BORN_US // 1_000_000
@@ -163,6 +164,38 @@ async def test_microsofts_list_of_ids_selects_by_the_time_of_the_end(hub: Hub) -
     first, token = await found(pageSize=2)
     assert first == ["a", "b"]
     assert await found(pageSize=2, lastInstanceKey={"value": token}) == (["c"], "")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Patch mismatch. History patches: [a], current patches: []. ", 0),
+        ("Version not available: v1", 1),
+        ("Workflow payload size 5 bytes exceeds 95% of max gRPC body size 4 bytes; …", 2),
+        ("activity 'pack::3' payload size 5 bytes exceeds 95% of …", 2),
+        ("its history has 50000 events, the limit is 50000", 0),
+    ],
+)
+@pytest.mark.parametrize("method", ["GetInstanceHistory", "StreamInstanceHistory"])
+async def test_the_history_of_a_stalled_instance_ends_with_why(
+    hub: Hub, method: str, text: str, reason: int
+) -> None:
+    row = hub.service.new_row("order-1", Status.STALLED)
+    hub.service.put(msgspec.structs.replace(row, stalled=text))
+    hub.service.turns["order-1"] = [h.Turn(BORN_US, (h.ExecutionStarted("order"),))]
+    for_worker = b"\x0a\x07order-1\x18\x01"
+    if method == "GetInstanceHistory":
+        answer = await hub.client.raw(method, b"\x0a\x07order-1")
+        events = pb.GetInstanceHistoryResponse.FromString(answer).events
+    else:
+        events = pb.HistoryChunk.FromString(
+            await hub.client.stream(method, b"\x0a\x07order-1").read()
+        ).events
+        chunk = pb.HistoryChunk.FromString(await hub.client.stream(method, for_worker).read())
+        assert kinds(chunk.events) == ["workflowStarted", "executionStarted"]
+    assert kinds(events) == ["workflowStarted", "executionStarted", "executionStalled"]
+    assert (events[-1].eventId, events[-1].executionStalled.reason) == (-1, reason)
+    assert events[-1].executionStalled.description == text
 
 
 # ---- purge

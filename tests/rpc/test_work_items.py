@@ -14,7 +14,6 @@ from perdure.runtime.rpc.work_items import (
     encode_activity,
     encode_ping,
     encode_turn,
-    size_of_turn,
 )
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.messages import RunActivity
@@ -96,7 +95,7 @@ def test_a_turn_tells_how_many_past_events_it_has(dialect: Dialect) -> None:
 def test_events_that_the_worker_has_kept_are_left_out(count: int) -> None:
     steps_ = past()
     full, events = encode_turn(work(steps_), BEGAN_US, "t", worker(Dialect.DAPR))
-    kept, _ = encode_past(run(steps_), count, Dialect.DAPR)
+    kept = encode_past(run(steps_), count, Dialect.DAPR)
     item, again = encode_turn(work(steps_), BEGAN_US, "t", worker(Dialect.DAPR), kept)
     request = request_of(item)
     assert again == events
@@ -141,13 +140,6 @@ def test_history_of_the_callers_goes_to_dapr_alone(
     assert request.HasField("propagatedHistory") == (expected is not None)
     assert request.propagatedHistory == (expected or b"")
     assert not request.HasField("router")
-
-
-@pytest.mark.parametrize("dialect", ANY)
-def test_the_size_of_a_turn_is_that_of_all_of_it(dialect: Dialect) -> None:
-    due = work(past(), propagated=PROPAGATED)
-    item, _ = encode_turn(due, due.floor_us, "t", worker(dialect))
-    assert size_of_turn(due, dialect) == request_of(item).ByteSize()
 
 
 @settings(max_examples=30, deadline=None, database=None)

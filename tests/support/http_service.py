@@ -16,7 +16,7 @@ from perdure.runtime.workflow.errors import (
     InstanceStalled,
     NotCompleted,
 )
-from perdure.runtime.workflow.history import Failure, Status, Trace, Turn
+from perdure.runtime.workflow.history import ExecutionStarted, Failure, Status, Trace, Turn
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 
 BORN_US = 1_785_578_400_000_000
@@ -27,6 +27,8 @@ BORN_US = 1_785_578_400_000_000
 class FakeView:
     row: Instance
     input: str | None
+    start: ExecutionStarted | None = None
+    waiting: str | None = None
 
 
 @dataclass

@@ -235,3 +235,20 @@ async def test_a_run_under_an_id_in_use_gives_its_own_result_and_not_the_one_bef
         gate.opened.set()
         views = [await first, await second]
     assert [(view.row.output, view.input) for view in views] == [("1", "1"), ("2", "2")]
+
+
+@pytest.mark.parametrize("waits_for_end", [False, True])
+async def test_whoever_looks_sees_what_an_instance_began_with(
+    world: World, waits_for_end: bool
+) -> None:
+    await world.serve(waits)
+    start_at_us = world.now_us() + 100_000
+    instance = await world.start("waits", 7, start_at_us=start_at_us, tags=(("team", "red"),))
+    if waits_for_end:
+        await instance.raise_event("go")
+        view = await world.service.wait(instance.id, timeout=15)
+    else:
+        view = await world.service.get(instance.id)
+    assert view.start is not None
+    assert (view.start.scheduled_us, view.start.tags) == (start_at_us, (("team", "red"),))
+    assert view.input == "7"

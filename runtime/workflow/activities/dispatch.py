@@ -37,6 +37,7 @@ class ActivityDispatch:
         self._runner = parts.runner
         self._has_code = parts.has_code
         self._look_again = parts.look_again
+        self._has_worker = parts.has_worker
         self._config = config
         self._inquiry = Inquiry(parts.router, config.ask_seconds, config.patience_seconds)
         self._held = ActivityLedger()
@@ -122,7 +123,12 @@ class ActivityDispatch:
 
     def _place_at_worker(self, message: RunActivity, others: list[NodeRecord]) -> None:
         """To a worker of this node, else of one that has some; else it waits here for one."""
-        roomy = [node for node in others if self._rooms.of(node.membership).at_workers > 0]
+        roomy = [
+            node
+            for node in others
+            if self._rooms.of(node.membership).at_workers > 0
+            and self._has_worker(node.membership, message.name)
+        ]
         if self._runner.has_worker(message.name) or not roomy:
             self._run_here(message)
         else:
@@ -210,23 +216,27 @@ class ActivityDispatch:
         self._spreading = None
         if self._group is None:
             return
-        if self._runner.waited >= self._config.spread_seconds:
-            others = filterfalse(self._router.is_self, self._up())
-            for node in sorted(
-                others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)
-            ):
-                room = self._rooms.of(node.membership)
-                if room.total <= 0 and room.at_workers <= 0:
-                    continue
-                spare = self._held.spare(node.membership, self._limits_of(node).by_name)
-                self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
-        self._spread_soon()
+        if self._runner.waited < self._config.spread_seconds:
+            self._spread_soon()
+            return
+        others = filterfalse(self._router.is_self, self._up())
+        for node in sorted(others, key=lambda n: (-self._rooms.of(n.membership).total, n.node_id)):
+            room = self._rooms.of(node.membership)
+            if room.total <= 0 and room.at_workers <= 0:
+                continue
+            spare = self._held.spare(node.membership, self._limits_of(node).by_name)
+            self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
+        # What is left waits for news of room, or of code: that may never come.
 
     def _fits(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
         """Not what another node has given: it would look for it here."""
         hosted = frozenset(node.identity.hosted_types)
         return lambda message: (
-            (f"activity:{message.name}" in hosted or self._runner.is_at_worker(message.name))
+            (
+                self._has_worker(node.membership, message.name)
+                if self._runner.is_at_worker(message.name)
+                else f"activity:{message.name}" in hosted
+            )
             and message.caller_app is None
             and self._router.owned(message.instance_id) is not None
         )
@@ -305,6 +315,7 @@ class ActivityDispatch:
                 while True:
                     self._tell_room()
                     self._pick_up()
+                    self._spread_soon()
                     if self._loop.time() >= next_check:
                         next_check = self._loop.time() + self._config.recheck_seconds
                         self._told_room = None  # It may not have come through.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from perdure.actors.gate import Limits
 from perdure.actors.identity import ActorRef
+from perdure.placement.membership import Membership
 from perdure.placement.router import Router
 from perdure.runtime.workflow.activities.runner import ActivityRunner
 
@@ -36,3 +37,5 @@ class DispatchParts:
     """Whether this node has the code of an activity."""
     look_again: Callable[[ActorRef], bool]
     """Has a workflow tell its unanswered activities once more; False if it is busy."""
+    has_worker: Callable[[Membership, str], bool] = lambda node, name: True
+    """Whether a worker of another node runs an activity."""

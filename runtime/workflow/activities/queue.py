@@ -7,7 +7,7 @@ none is free, does not hold up the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -26,6 +26,8 @@ class Kind(NamedTuple):
     in_thread: bool
     at_worker: bool = False
     """Its code is in a worker."""
+    worker_name: str = ""
+    """Then its name: a worker may take some names and not others."""
 
 
 class ActivityQueue:
@@ -51,7 +53,10 @@ class ActivityQueue:
         if best is None:
             return None
         self.size -= 1
-        return self._lines[best].popleft()[2], best
+        message = self._lines[best].popleft()[2]
+        if not self._lines[best]:
+            del self._lines[best]  # Names of workers' code come without end.
+        return message, best
 
     def take_some(
         self,
@@ -80,12 +85,17 @@ class ActivityQueue:
         if gone:
             for kind, line in self._lines.items():
                 self._lines[kind] = deque(entry for entry in line if entry[0] not in gone)
+            self._lines = {kind: line for kind, line in self._lines.items() if line}
             self.size -= len(gone)
         return [message for _, _, message in taken]
 
     def count(self, admits: Callable[[Kind], bool]) -> int:
         """How many wait whose kind is admitted."""
         return sum(len(line) for kind, line in self._lines.items() if line and admits(kind))
+
+    def kinds(self) -> Collection[Kind]:
+        """Those of which at least one waits."""
+        return self._lines.keys()
 
     def oldest_since(self) -> float | None:
         """Since when the oldest one waits, by the clock of `put`."""

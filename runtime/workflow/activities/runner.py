@@ -1,4 +1,4 @@
-"""Activity executions as actors without state. An edge module: this is where users' effects happen.
+"""Activity executions as actors without state. An owner module: it says what runs when.
 
 An activity actor is addressed as `<instance id>::<task id>`, runs its function once and tells the
 workflow actor what came of it. It keeps nothing: until the answer is in the workflow's history, the
@@ -9,32 +9,21 @@ fault. On which node it runs is decided before (`dispatch`).
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
 
 from perdure.actors.gate import Gate, Limits
 from perdure.actors.ports import Env
-from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.activities.at_workers import AtWorkers
-from perdure.runtime.workflow.activities.call import TimeLimit, run_in_thread
-from perdure.runtime.workflow.activities.context import ActivityContext
+from perdure.runtime.workflow.activities.functions import Functions
 from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
 from perdure.runtime.workflow.activities.rooms import Room, least
 from perdure.runtime.workflow.activities.traced import traced
 from perdure.runtime.workflow.delivery import until_taken
-from perdure.runtime.workflow.failure import (
-    activity_not_registered,
-    activity_timed_out,
-    failure_of,
-)
 from perdure.runtime.workflow.messages import Completion, RunActivity
-from perdure.runtime.workflow.payload import PayloadError
-from perdure.runtime.workflow.registry import ActivityDefinition, Registry
+from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.workers.pool import WorkerGone
 
@@ -77,15 +66,16 @@ class ActivityRunner:
 
     def __init__(self, parts: RunnerParts, config: ActivityConfig) -> None:
         self._registry = parts.registry
-        self._env = parts.env
+        self._functions = Functions(
+            parts.registry, parts.env, parts.executor, config.result_bytes_max
+        )
         self._deliver = parts.deliver
-        self._executor = parts.executor
         self._may_work = parts.may_work
         self._workers = parts.workers
         self._tracer = parts.tracer
         self._config = config
         self._gate = Gate(config.limits)
-        self._functions = Gate(Limits(config.concurrency))
+        self._here = Gate(Limits(config.concurrency))
         """Activities whose code is here."""
         self._threads = Gate(Limits(config.threads))
         self._known: dict[str, set[Key]] = {}
@@ -141,7 +131,8 @@ class ActivityRunner:
         definition = self._registry.activity(name)
         in_thread = definition is not None and not definition.is_async
         at_worker = definition is None and self._workers.are_served
-        kind = Kind(name if name in self._config.limits.by_name else "", in_thread, at_worker)
+        limited = name if name in self._config.limits.by_name else ""
+        kind = Kind(limited, in_thread, at_worker, name if at_worker else "")
         if definition is not None:
             self._kinds[name] = kind
         return kind
@@ -183,6 +174,10 @@ class ActivityRunner:
     def waiting(self) -> int:
         return self._queue.size
 
+    def names_at_workers(self) -> list[str]:
+        """Of activities that wait here for a worker."""
+        return [kind.worker_name for kind in self._queue.kinds() if kind.at_worker]
+
     @property
     def is_full(self) -> bool:
         """Whether so many wait that no more had better be asked for."""
@@ -207,9 +202,11 @@ class ActivityRunner:
         # What waits for the limit of its own name keeps no other one from beginning.
         waiting = self._queue.count(lambda kind: not kind.at_worker and self._admits(kind))
         in_thread = self._queue.count(lambda kind: kind.in_thread and self._admits(kind))
-        at_worker = self._queue.count(lambda kind: kind.at_worker)
+        at_worker = self._queue.count(
+            lambda kind: kind.at_worker and self._workers.may_run(kind.worker_name)
+        )
         most = self._gate.room()
-        count = max(least(self._functions.room() or 0, most) - waiting, 0)
+        count = max(least(self._here.room() or 0, most) - waiting, 0)
         return Room(
             count,
             min(count, max((self._threads.room() or 0) - in_thread, 0)),
@@ -282,15 +279,15 @@ class ActivityRunner:
         if not self._gate.admits(kind.name):
             return False
         if kind.at_worker:
-            return self._workers.room > 0
-        return self._functions.admits("") and (not kind.in_thread or self._threads.admits(""))
+            return self._workers.room > 0 and self._workers.may_run(kind.worker_name)
+        return self._here.admits("") and (not kind.in_thread or self._threads.admits(""))
 
     def _start(self, group: asyncio.TaskGroup, message: RunActivity, kind: Kind) -> None:
         self._gate.enter(kind.name)
         if kind.at_worker:
             self._workers.running += 1
         else:
-            self._functions.enter("")
+            self._here.enter("")
         if kind.in_thread:
             self._threads.enter("")
         self.started += 1
@@ -304,7 +301,7 @@ class ActivityRunner:
         if kind.at_worker:
             self._workers.running -= 1
         else:
-            self._functions.leave("")
+            self._here.leave("")
         if kind.in_thread:
             self._threads.leave("")
         if not self.is_draining:
@@ -326,7 +323,7 @@ class ActivityRunner:
 
     async def _execute(self, message: RunActivity, kind: Kind) -> None:
         try:
-            run = self._workers.run if kind.at_worker else self._outcome
+            run = self._workers.run if kind.at_worker else self._functions.run
             tracer = self._tracer
             event = await (run(message) if tracer is None else traced(tracer, message, run))
         except WorkerGone:
@@ -344,55 +341,6 @@ class ActivityRunner:
         if len(self._recent) > _RECENT_MAX:
             self._recent.popitem(last=False)
         self._forget(message)
-
-    async def _outcome(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
-        """Run the function; whatever it does becomes one of the two."""
-        task_id = message.task_id
-        definition = self._registry.activity(message.name)
-        if definition is None:
-            return h.TaskFailed(task_id, activity_not_registered(message.name))
-        limit = None if message.timeout_ms is None else TimeLimit(message.timeout_ms / 1000)
-        try:
-            if limit is None:
-                result = await self._call(definition, message)
-            else:
-                async with limit.timeout:
-                    result = await self._call(definition, message, limit)
-            text = definition.encode_output(result)
-            if text is not None and len(text) > self._config.result_bytes_max:
-                raise PayloadError(
-                    f"result of activity '{message.name}' has {len(text)} characters, the limit is "
-                    f"{self._config.result_bytes_max}; return a reference to where the data is"
-                )
-        except TimeoutError as error:
-            if limit is not None and limit.timeout.expired() and message.timeout_ms is not None:
-                return h.TaskFailed(task_id, activity_timed_out(message.name, message.timeout_ms))
-            return h.TaskFailed(task_id, failure_of(error))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancels us: it comes from something that the activity itself has cancelled.
-            return h.TaskFailed(task_id, failure_of(error))
-        except (Exception, SystemExit) as error:
-            return h.TaskFailed(task_id, failure_of(error))
-        return h.TaskCompleted(task_id, text)
-
-    async def _call(
-        self, definition: ActivityDefinition, message: RunActivity, limit: TimeLimit | None = None
-    ) -> Any:
-        context = ActivityContext(message, self._env.log)
-        arguments = definition.arguments(context, message.input)
-        if definition.is_async:
-            if limit is not None:
-                limit.begin()
-            return await definition.fn(*arguments)
-        # As `asyncio.to_thread`, but in the node's own pool: its size is the node's to say.
-        surroundings = contextvars.copy_context()
-        result = await asyncio.get_running_loop().run_in_executor(
-            self._executor, surroundings.run, run_in_thread, limit, definition.fn, arguments
-        )
-        return await result if inspect.isawaitable(result) else result
 
     def __repr__(self) -> str:
         return f"<ActivityRunner running={self.running} waiting={self._queue.size}>"

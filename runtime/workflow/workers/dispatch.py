@@ -8,7 +8,7 @@ been taken; and one that is lost, with its worker or with a node, is given to an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from perdure.runtime.workflow.activities.inquiry import TROUBLE
 from perdure.runtime.workflow.delivery import until_taken
 from perdure.runtime.workflow.messages import WORKFLOW
 from perdure.runtime.workflow.workers import wire
+from perdure.runtime.workflow.workers.lookout import WORKFLOW_NAME, Lookout, Names
 from perdure.runtime.workflow.workers.pool import Item, Outcome, WorkerPool
 from perdure.runtime.workflow.workers.work import TURN, TurnDecided, TurnWork
 
@@ -39,6 +40,8 @@ class TurnDispatchConfig:
     """How often they are told although it has not."""
     again_seconds: float = 1.0
     """What a worker would not do is offered again after this."""
+    missing_seconds: float = 5.0
+    """A name that no worker takes is logged after this."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +70,8 @@ class TurnDispatchParts:
     router: Router
     pool: WorkerPool
     env: Env
+    also_wanted: Callable[[], Iterable[str]] = tuple
+    """What besides turns waits here for a worker, by names as in `lookout`."""
 
 
 class TurnDispatch:
@@ -84,9 +89,13 @@ class TurnDispatch:
         """By the name of the workflow, in the order of asking."""
         self._rooms: dict[Membership, tuple[int, int]] = {}
         """Of other nodes: turns that could begin there, and how many workers they have."""
-        self._told: tuple[int, int] | None = None
         self._gate = Gate()
         """Counts the turns that are out at workers, here and on other nodes."""
+        self._told: tuple[int, int, Names] | None = None
+        self._also_wanted = parts.also_wanted
+        self.lookout = Lookout(
+            lambda: parts.pool.streams, self._wanted, parts.env.log, config.missing_seconds
+        )
         self._group: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
         self.given = 0
@@ -119,6 +128,9 @@ class TurnDispatch:
     def workers(self) -> int:
         """How many workers are connected, to any node of the app as far as is known."""
         return len(self._pool.streams) + sum(count for _, count in self._rooms.values())
+
+    def _wanted(self) -> Iterable[str]:
+        return [*(f"{WORKFLOW_NAME}{name}" for name in self._waiting), *self._also_wanted()]
 
     def _forget(self, turn: _Turn) -> None:
         instance_id = turn.work.instance_id
@@ -163,7 +175,7 @@ class TurnDispatch:
         if turn.item is not None:
             self._count(turn)
             return True
-        node = self._roomiest()
+        node = self._roomiest(turn.work.name)
         if node is None or self._group is None:
             return False
         self._count(turn)
@@ -179,10 +191,13 @@ class TurnDispatch:
         self._gate.enter(turn.work.name)
         turn.is_counted = True
 
-    def _roomiest(self) -> NodeRecord | None:
+    def _roomiest(self, workflow: str) -> NodeRecord | None:
         best: NodeRecord | None = None
+        name = f"{WORKFLOW_NAME}{workflow}"
         for membership, (room, _) in self._rooms.items():
-            if room > 0 and (best is None or room > self._rooms[best.membership][0]):
+            if room <= 0 or not self.lookout.takes(membership, name):
+                continue
+            if best is None or room > self._rooms[best.membership][0]:
                 best = self._router.view.node(membership) or best
         return best
 
@@ -260,7 +275,9 @@ class TurnDispatch:
         verb, arguments = wire.decode(body)
         if verb == wire.DECIDE:
             giver, work = arguments
-            item = self._pool.offer_turn(work, partial(self._foreign_ended, giver, work))
+            item = self._pool.offer_turn(
+                work, lambda outcome: self._foreign_ended(giver, work, item, outcome)
+            )
             self._told = None  # It thinks that there is so much less.
             answer(wire.NOT_TAKEN if item is None else wire.TAKEN)
         elif verb == wire.BACK:
@@ -268,16 +285,25 @@ class TurnDispatch:
             if turn is not None and wire.id_of(turn.work) == arguments and turn.node is not None:
                 self._place_again(turn)
         else:
-            node, room, workers = arguments
+            node, room, workers, names = arguments
             if self._router.view.node(node) is not None:
                 self._rooms[node] = (room, workers)
+                self.lookout.told(node, names)
                 self.fill()
 
-    def _foreign_ended(self, giver: Membership, work: TurnWork, outcome: Outcome | None) -> None:
+    def _foreign_ended(
+        self, giver: Membership, work: TurnWork, item: Item | None, outcome: Outcome | None
+    ) -> None:
         if outcome is not None and self._group is not None:
             assert isinstance(outcome, TurnDecided)
             self._group.create_task(self._deliver(work, outcome))
             return
+        if item is not None and item.is_refused:
+            self._loop.call_later(self._config.again_seconds, self._give_back, giver, work)
+        else:
+            self._give_back(giver, work)
+
+    def _give_back(self, giver: Membership, work: TurnWork) -> None:
         node = self._router.view.node(giver)
         if node is not None:
             self._router.tell_node(node, _TARGET, wire.encode_back(work))
@@ -296,6 +322,7 @@ class TurnDispatch:
                     if self._loop.time() - told_at >= self._config.repeat_seconds:
                         self._told, told_at = None, self._loop.time()
                     self._tell_room()
+                    self.lookout.look(self._loop.time())
                     self._look_at_late_ones()
                     await asyncio.sleep(self._config.room_seconds)
         finally:
@@ -306,6 +333,7 @@ class TurnDispatch:
         """The cluster has changed."""
         present = {node.membership for node in view.present(self._config.app_id)}
         self._rooms = {node: room for node, room in self._rooms.items() if node in present}
+        self.lookout.keep(present)
         self._told = None
         for turn in list(self._turns.values()):
             if self._router.owned(turn.work.instance_id) is None:
@@ -314,7 +342,7 @@ class TurnDispatch:
                 self._place_again(turn)
 
     def _tell_room(self) -> None:
-        found = (self._pool.turn_room(), len(self._pool.streams))
+        found = (self._pool.turn_room(), len(self._pool.streams), self.lookout.own())
         if found == self._told:
             return
         self._told = found

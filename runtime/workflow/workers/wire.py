@@ -2,7 +2,8 @@
 
 * `decide` node id, generation, work → b"1" if it is taken on, else b"0".
 * `back` instance id, key, run, number: told: that work is in nobody's hands here any more.
-* `room` node id, generation, count, workers: told: so many turns could begin here at once.
+* `room` node id, generation, count, workers, taken, wanted: told: so many turns could begin here at
+  once, and for which names workers are here and missed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from perdure.runtime.workflow.codec import (
     encode_event,
     encode_turn,
 )
+from perdure.runtime.workflow.workers.lookout import Names
 from perdure.runtime.workflow.workers.work import Step, TurnWork
 
 DECIDE, BACK, ROOM = "decide", "back", "room"
@@ -61,8 +63,8 @@ def encode_back(work: TurnWork) -> bytes:
     return _pack(BACK, *id_of(work))
 
 
-def encode_room(node: Membership, room: int, workers: int) -> bytes:
-    return _pack(ROOM, *node, room, workers)
+def encode_room(node: Membership, room: int, workers: int, names: Names) -> bytes:
+    return _pack(ROOM, *node, room, workers, sorted(names.taken), sorted(names.wanted))
 
 
 def decode(body: bytes) -> tuple[str, Any]:
@@ -77,8 +79,9 @@ def decode(body: bytes) -> tuple[str, Any]:
             key, execution, after = map(int, numbers)
             return BACK, WorkId(str(instance_id), key, execution, after)
         if verb == ROOM:
-            node_id, generation, room, workers = rest
-            return ROOM, (Membership(str(node_id), int(generation)), int(room), int(workers))
+            node_id, generation, room, workers, *lists = rest
+            names = Names(*[frozenset(map(str, each)) for each in lists])
+            return ROOM, (Membership(str(node_id), int(generation)), int(room), int(workers), names)
     except (
         ValueError,
         TypeError,

@@ -27,8 +27,8 @@ class Step:
 
     turn: h.Turn
     _asked: dict[int, h.Outgoing] | None = None
-    wire: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
-    """By dialect: events and bytes of its run up to its end, and its own events encoded.
+    wire: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """By dialect: events of its run up to its end, and its own events encoded.
 
     Made once, sent with every turn.
     """

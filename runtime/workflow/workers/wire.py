@@ -19,6 +19,7 @@ from perdure.runtime.workflow.codec import (
     decode_turn,
     encode_event,
     encode_turn,
+    plain,
 )
 from perdure.runtime.workflow.workers.work import Step, TurnWork
 
@@ -101,5 +102,5 @@ def _work_of(fields: list[Any]) -> TurnWork:
 
 
 def _pack(*fields: Any) -> bytes:
-    packed: bytes = msgpack.packb(fields)
+    packed: bytes = msgpack.packb(fields, default=plain)
     return packed

@@ -138,6 +138,14 @@ class ActivityDispatch:
         if giver is not None:
             self._router.tell_node(giver, _TARGET, wire.encode_back(message))
 
+    def _is_stranded(self, message: RunActivity) -> bool:
+        """Whether it waits for a worker where none is, and nobody here would give it away."""
+        return (
+            self._runner.is_at_worker(message.name)
+            and not self._runner.has_worker(message.name)
+            and (message.caller_app is not None or not self._router.owned(message.instance_id))
+        )
+
     def _patience(self) -> float:
         return self._loop.time() + self._config.patience_seconds
 
@@ -373,6 +381,10 @@ class ActivityDispatch:
     def _pick_up(self) -> None:
         """Have instances ask again for what was dropped of them, now that there is room."""
         self._runner.fill()
+        for message in self._runner.take_waiting(
+            Room(0, 0, self._runner.waiting), self._is_stranded
+        ):
+            self.returned(message)
         for held in self._held.waits_too_long(self._loop.time()):
             self._held.release(held)
             self._place(held.message, held.until)

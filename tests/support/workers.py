@@ -1,0 +1,105 @@
+"""A worker without a process: the test takes its items, and answers them when and as it likes.
+
+It comes in by the same door as the gRPC edge: the pool of a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from perdure.runtime.node import Node
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.executor import ContinuedAsNew
+from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.pool import Capacity, Item
+from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
+
+PATIENCE = 15.0
+"""Seconds after which a test gives up."""
+
+
+class Given:
+    """One item in the worker's hands."""
+
+    def __init__(self, worker: Worker, item: Item) -> None:
+        self.worker = worker
+        self.item = item
+
+    @property
+    def turn(self) -> TurnWork:
+        assert isinstance(self.item.work, TurnWork)
+        return self.item.work
+
+    @property
+    def activity(self) -> RunActivity:
+        assert isinstance(self.item.work, RunActivity)
+        return self.item.work
+
+    @property
+    def past(self) -> list[h.Turn]:
+        """The steps that have been decided."""
+        return [step.turn for step in self.turn.past[: self.turn.past_count]]
+
+    @property
+    def news(self) -> list[str]:
+        """The kinds of the events that are to be seen, events of clients by their names."""
+        return [
+            event.name if isinstance(event, h.EventRaised) else type(event).__name__
+            for event in self.turn.incoming
+        ]
+
+    def decision(self, *outgoing: h.Outgoing, **more: Any) -> TurnDecided:
+        work = self.turn
+        fields = {
+            "key": work.key,
+            "execution": work.execution,
+            "after": work.after,
+            "covers": work.covers,
+            "began_us": work.floor_us + 1,
+            "outgoing": outgoing,
+        }
+        return TurnDecided(**{**fields, **more})
+
+    def decide(self, *outgoing: h.Outgoing, **more: Any) -> None:
+        """Answer a turn: these commands, or what else a decision may say."""
+        self.worker.pool.answer(self.item, self.decision(*outgoing, **more))
+
+    def end(self, output: Any = None) -> None:
+        """Answer a turn: the run has completed."""
+        self.decide(h.ExecutionCompleted(h.Status.COMPLETED, json.dumps(output)))
+
+    def again(self, input: Any = None, *carried: h.EventRaised, **more: Any) -> None:
+        """Answer a turn: the run is to begin anew."""
+        self.decide(continued=ContinuedAsNew(json.dumps(input), carried), **more)
+
+    def complete(self, result: Any = None) -> None:
+        """Answer an activity."""
+        task_id = self.activity.task_id
+        self.worker.pool.answer(self.item, h.TaskCompleted(task_id, json.dumps(result)))
+
+    def refuse(self) -> None:
+        self.worker.pool.refuse(self.item)
+
+
+class Worker:
+    """Connected from the moment it is made."""
+
+    def __init__(self, node: Node, name: str = "worker", **capacity: Any) -> None:
+        self.pool = node.engine.pool
+        self.stream = self.pool.connect(Capacity(**capacity), name)
+
+    async def next(self) -> Given:
+        """The next item that it is given. Raises `WorkerGone` if the stream ends instead."""
+        async with asyncio.timeout(PATIENCE):
+            return Given(self, await self.stream.next())
+
+    def leave(self) -> None:
+        """Drop the stream, with all that it has in hand."""
+        self.pool.disconnect(self.stream)
+
+
+def call(task_id: int, name: str = "pay", input: Any = None) -> h.TaskScheduled:
+    """An activity, asked for."""
+    return h.TaskScheduled(task_id, name, json.dumps(input), f"e-{task_id}")

@@ -7,7 +7,7 @@ commit; if the commit fails, all of it is thrown away with the activation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
@@ -55,6 +55,8 @@ class LiveInstance:
         self.seen: dict[str, None] = {}
         """Request ids of the events that were accepted, oldest first."""
         self.stalled: str | None = None
+        self._lost: dict[int, h.TaskScheduled] = {}
+        """Activities that had not answered before a load: nobody may be running them any more."""
         self._is_of_worker = False
         self.events = 0
         self.bytes = 0
@@ -67,7 +69,7 @@ class LiveInstance:
 
     # ---- coming to life
 
-    def restore(self, stored: StoredWorkflow, draft: TurnDraft) -> dict[int, h.TaskScheduled]:
+    def restore(self, stored: StoredWorkflow, draft: TurnDraft) -> None:
         row = stored.row
         found = restore(stored, self._around)
         if isinstance(found, Stalled):
@@ -75,25 +77,23 @@ class LiveInstance:
                 draft.touched = True  # An end is final: what nobody waits for is given up.
             else:
                 self.stall(found.reason)
-            return {}
+            return
         self.execution = found.execution
         self._is_of_worker = isinstance(found.execution, WorkerExecution)
-        self.open_tasks = set(found.open_tasks)
+        self.open_tasks, self._lost = set(found.open_tasks), found.open_tasks
         self.seen = found.seen_requests
         self.events, self.bytes = found.events, found.bytes
         self.last_turn_us = found.last_turn_us
         draft.at_us = max(draft.at_us, found.last_turn_us)
         self.stalled = None
         self.check_length()
-        if self.stalled is not None:
-            return {}
-        if row.status is h.Status.STALLED and self._is_of_worker:
+        if self.stalled is not None or row.status is not h.Status.STALLED:
+            return
+        if found.execution is not None and found.execution.undecided:
             # Whether a worker can go on by now, only its answer will say.
             self.stalled = row.stalled
-            return found.open_tasks
-        if row.status is h.Status.STALLED:
+        else:
             draft.touched = True  # The right code is back: the status has to say so.
-        return found.open_tasks
 
     def check_length(self) -> None:
         """Stall an instance whose history has grown beyond what can be replayed in good time."""
@@ -129,12 +129,16 @@ class LiveInstance:
             )
         self.stalled = reason
 
-    def dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
-        """After a load, tell unanswered activities again; one that runs, anywhere, goes on."""
-        if self.row is not None and self.stalled is None and not draft.is_new_run:
-            for task_id, event in lost.items():
-                if task_id in self.open_tasks:
-                    self._effects(self.row, draft).run_activity(event, again=True)
+    def dispatch_again(self, draft: TurnDraft, unread: Container[str]) -> None:
+        """After a load, or a stall, tell activities again whose answer is not even `unread`."""
+        row = self.row
+        if not self._lost or row is None or self.stalled is not None:
+            return
+        lost, self._lost = self._lost, {}
+        for task_id, event in lost.items():
+            is_answered = f"task:{row.key}:{row.execution}:{task_id}" in unread
+            if task_id in self.open_tasks and not (is_answered or draft.is_new_run):
+                self._effects(row, draft).run_activity(event, again=True)
 
     # ---- the code
 
@@ -331,15 +335,14 @@ class LiveInstance:
             draft.decision.sends.append((target, execution.work()))
 
     def _conclude_stalled(self, row: Instance, draft: TurnDraft) -> None:
-        # Where the code is elsewhere it comes back there: this is then read afresh.
-        draft.decision.passivate = self._is_of_worker and self.execution is None
         if row.status is h.Status.STALLED and row.stalled == self.stalled:
             draft.conclude(row, None)
-            return
-        stalled = msgspec.structs.replace(
-            row, status=h.Status.STALLED, stalled=self.stalled, has_work=False
-        )
-        self._conclude_row(stalled, draft)
+        else:
+            status, reason = h.Status.STALLED, self.stalled
+            row = msgspec.structs.replace(row, status=status, stalled=reason, has_work=False)
+            self._conclude_row(row, draft)
+        # Where the code is elsewhere it comes back there: this is then read afresh.
+        draft.decision.passivate = self._is_of_worker and self.execution is None
 
     def _conclude_row(self, row: Instance, draft: TurnDraft) -> None:
         """Write the row alone: no event happened."""

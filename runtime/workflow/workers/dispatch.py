@@ -298,22 +298,30 @@ class TurnDispatch:
                 self._router.tell_node(node, _TARGET, body)
 
     def _look_at_late_ones(self) -> None:
-        """A worker that hangs keeps its turn no longer; its answer may still come first."""
+        """A worker, or a node, that hangs keeps its turn no longer, whosever it is."""
         before = self._loop.time() - self._config.turn_seconds
-        out = [turn for turn in self._turns.values() if turn.item or turn.node]
-        for turn in [turn for turn in out if turn.since < before]:
-            self._env.log.warning(
-                "a worker has not decided a turn in time; another one gets it",
-                extra={
-                    "event": "turn_late",
-                    "instance_id": turn.work.instance_id,
-                    "workflow": turn.work.name,
-                    "worker": "" if turn.item is None else turn.item.stream.name,
-                },
-            )
-            if turn.item is not None:
-                self._pool.withdraw(turn.item)
+        for item in self._pool.turns_since(before):
+            assert isinstance(item.work, TurnWork)
+            self._tell_late(item.work, item.stream.name)
+            turn = self._turns.get(item.work.instance_id)
+            self._pool.withdraw(item)
+            if turn is not None and turn.item is item:
+                self._place_again(turn)
+        given = [turn for turn in self._given.values() if turn.since < before]
+        for turn in given:
+            self._tell_late(turn.work, "")
             self._place_again(turn)
+
+    def _tell_late(self, work: TurnWork, worker: str) -> None:
+        self._env.log.warning(
+            "a worker has not decided a turn in time; another one gets it",
+            extra={
+                "event": "turn_late",
+                "instance_id": work.instance_id,
+                "workflow": work.name,
+                "worker": worker,
+            },
+        )
 
     def __repr__(self) -> str:
         return f"<TurnDispatch turns={len(self._turns)} {self._pool!r}>"

@@ -48,11 +48,12 @@ class Capacity:
 class Item:
     """One piece of work in the hands of a worker."""
 
-    __slots__ = ("began_us", "ended", "is_refused", "stream", "token", "work")
+    __slots__ = ("began_us", "ended", "is_refused", "since", "stream", "token", "work")
 
     def __init__(
         self, token: str, work: TurnWork | RunActivity, stream: WorkerStream, ended: Ended
     ) -> None:
+        self.since = asyncio.get_running_loop().time()
         self.token = token
         self.work = work
         self.stream = stream
@@ -276,6 +277,10 @@ class WorkerPool:
             token = self._by_address.get((is_turn, instance_id, task_id), "")
         item = self._items.get(token)
         return item if item is not None and item.is_turn == is_turn else None
+
+    def turns_since(self, before: float) -> list[Item]:
+        """Turns that a worker has had since a time before that, by the loop's clock."""
+        return [item for item in self._items.values() if item.is_turn and item.since < before]
 
     def answer(self, item: Item, outcome: Outcome) -> None:
         """An item is done."""

@@ -64,6 +64,8 @@ class TenureConfig:
     """The same on this node."""
     serves_workers: bool = False
     """Whether workers can connect to this node."""
+    turn_seconds: float = 60.0
+    """A worker that has not decided a turn for so long is not waited for."""
     host: HostConfig = field(default_factory=HostConfig)
     committer: CommitterConfig = field(default_factory=CommitterConfig)
     reminders: RemindersConfig = field(default_factory=RemindersConfig)
@@ -115,7 +117,7 @@ class Tenure:
         self.activities = self._runner()
         self.turns = TurnDispatch(
             TurnDispatchParts(router, parts.pool, env),
-            TurnDispatchConfig(app_id=config.app_id),
+            TurnDispatchConfig(app_id=config.app_id, turn_seconds=config.turn_seconds),
         )
         self.dispatch = ActivityDispatch(
             DispatchParts(router, self.activities, self._has_activity, self._look_again),

@@ -328,6 +328,10 @@ class WorkflowActor:
             return
         assert self._live.execution is not None
         if self._live.execution.expects(event.task_id):
+            if isinstance(event, h.TimerFired) and not draft.is_open:
+                # It fired in a stall. Should the clock have been set back, it had still been due.
+                due_us = self._live.execution.due(event.task_id)
+                draft.at_us = max(draft.at_us, due_us or 0)
             self._live.open_tasks.discard(event.task_id)
             self._live.apply(event, draft)
 

@@ -6,15 +6,17 @@ decided is asked about again. One that has nothing to be decided needs no worker
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import pytest
 
+from perdure.runtime.environment import SystemEnv
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import InstanceStalled
 from perdure.runtime.workflow.registry import Registry
 from tests.support.workers import Worker, call
-from tests.support.world import Handle, World
+from tests.support.world import PATIENCE, Handle, World
 
 SERVING = {"grpc_port": 0}
 
@@ -104,3 +106,29 @@ async def test_a_run_set_aside_for_the_deaths_of_its_node_is_resumed_without_a_w
     again.complete()
     (await worker.next()).end()
     await order.result()
+
+
+async def test_a_timer_that_fired_in_a_stall_was_due_though_the_clock_was_set_back(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live.serve(Registry(), **SERVING)
+    worker = Worker(live.node)
+    order = await live.start("order", instance_id="o")
+    now_us, hour_us = SystemEnv.now_us, 3_600_000_000
+    due_us = live.now_us() + hour_us
+    (await worker.next()).decide(h.TimerCreated(1, due_us, "createTimer"), call(2))
+    await worker.next()
+    await live.stop()
+    _die(live, 6)
+    monkeypatch.setattr(SystemEnv, "now_us", lambda env: now_us(env) + 2 * hour_us)
+    await live.restart()
+    await order.until(h.Status.STALLED)
+    async with asyncio.timeout(PATIENCE):
+        while not live.rows("inbox"):  # noqa: ASYNC110 (there is no event to wait for)
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(SystemEnv, "now_us", now_us)
+    await order.resume()
+    given = await Worker(live.node, activities=0).next()
+    assert given.news == ["TimerFired"]
+    assert given.turn.floor_us >= due_us
+    await order.terminate()

@@ -33,7 +33,9 @@ async def test_an_activity_that_waits_on_a_former_owner_goes_where_a_worker_is(
         await former.service.start("order", instance_id=id_)
         (await worker.next()).decide(call(1))
     worker.leave()
-    await until(lambda: former.engine.tenure.activities.waiting == len(ids), "all wait for a worker")
+    await until(
+        lambda: former.engine.tenure.activities.waiting == len(ids), "all wait for a worker"
+    )
     other = await nodes.start(Registry(), **SERVING)
     await nodes.balanced()
     assert any(other.engine.router.owned(id_) is not None for id_ in ids)

@@ -11,7 +11,9 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.scenario import FAULTS, WORKER_FAULTS, replay_command, run_seed
+from tests.simulation.worker_mutants import WORKER_MUTANTS
 
+ALL_MUTANTS = MUTANTS | WORKER_MUTANTS
 SEEDS = 300
 CHUNK = 15
 ROOT = Path(__file__).parents[2]
@@ -70,9 +72,9 @@ def _digests_under(hash_seed: str) -> str:
     return done.stdout.rpartition("12 seeds, 0 failed")[0]
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", ALL_MUTANTS)
 def test_the_engine_without_one_of_its_safeguards_is_found_out(name: str) -> None:
     bound = BOUNDS.get(name, 60)
-    with MUTANTS[name]():
+    with ALL_MUTANTS[name]():
         found = any(run_seed(seed).violation is not None for seed in range(bound))
     assert found, f"{name} survives {bound} seeds"

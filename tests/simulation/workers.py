@@ -85,7 +85,7 @@ class Line:
     def arrive(self) -> None:
         """The node hears of the worker."""
         node = self._node
-        if not node.is_ready or not self._worker.loop.alive:
+        if not node.is_ready or not self._worker.loop.alive or self.closed.done():
             self._end_at_worker()
             return
         node.streams[self._number] = self._end_at_worker  # If the node dies.
@@ -266,7 +266,7 @@ class SimWorker:
             outcome = await self._run(what)
         self._answer(order.token, is_turn, outcome)
         if rng.random() < manners.twice:
-            await asyncio.sleep(rng.choice((0.0, 0.05, 2.0)))
+            await asyncio.sleep(rng.choice((0.0, 0.005, 0.02, 0.1, 2.0)))
             self._answer(order.token, is_turn, outcome)
 
     async def _run(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:

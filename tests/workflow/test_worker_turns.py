@@ -404,5 +404,3 @@ async def test_a_drained_node_waits_for_its_workers_and_sends_them_no_more(live:
         await late.next()
     late.leave()
     await live.handle("p").terminate()
-
-

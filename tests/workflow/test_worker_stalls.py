@@ -124,7 +124,7 @@ async def test_a_timer_that_fired_in_a_stall_was_due_though_the_clock_was_set_ba
     await live.restart()
     await order.until(h.Status.STALLED)
     async with asyncio.timeout(PATIENCE):
-        while not live.rows("inbox"):  # noqa: ASYNC110 (there is no event to wait for)
+        while not live.rows("inbox"):
             await asyncio.sleep(0.01)
     monkeypatch.setattr(SystemEnv, "now_us", now_us)
     await order.resume()

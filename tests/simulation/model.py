@@ -51,7 +51,7 @@ class Author:
     def __init__(self, rng: random.Random, *, has_workers: bool = False) -> None:
         self._rng = rng
         self._styles = ("main", "gen", *((FAR, FAR_GEN) if has_workers else ()))
-        self._activities = ("work",) * 7 + ("work_in_thread",) * 3
+        self._activities: tuple[str, ...] = ("work",) * 7 + ("work_in_thread",) * 3
         if has_workers:
             self._activities += (FAR_WORK,) * 6
         self._values = 0

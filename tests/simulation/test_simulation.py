@@ -25,6 +25,11 @@ BOUNDS = {
     "hands_over_too_early": 200,
     "leaves_children_running": 300,
     "loses_held_events": 200,
+    "takes_any_token": 200,
+    "takes_decisions_of_other_runs": 300,
+    "takes_decisions_out_of_turn": 200,
+    "trusts_the_memory_of_another_run": 200,
+    "keeps_what_a_lost_stream_had": 200,
 }
 """In how many seeds a mutant must be found, where it takes luck; 60 for the others."""
 

@@ -91,15 +91,15 @@ async def main(port: str) -> None:
         while True:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stream = channel.unary_stream(f"/{TASK_HUB}/GetWorkItems")(b"")
+                served: list[asyncio.Task[None]] = []
                 try:
-                    served = []
                     async for data in stream:
                         item = pb.WorkItem.FromString(data)
                         served.append(group.create_task(_serve(channel, item)))
                         served = [task for task in served if not task.done()]
-                    await asyncio.gather(*served)
                 except grpc.aio.AioRpcError as error:
                     print(f"the stream has ended: {error.code()}", flush=True)
+                await asyncio.gather(*served)  # As long as there is a channel to answer on.
             await asyncio.sleep(0.2)
 
 

@@ -86,7 +86,7 @@ class Recovery:
             self._wanted.clear()
             if not self._looked_at_stalled:
                 self._looked_at_stalled = True
-                done = await self._sweep(self._store.scan_stalled, self._wake)
+                done = await self._sweep(self._store.scan_stalled, self._wake_stalled)
                 self._looked_at_stalled = self._looked_at_stalled and done
             await self._sweep(self._store.scan_work, self._wake)
             await self._sweep(self._store.scan_inbox, self._wake_for_inbox)
@@ -137,6 +137,11 @@ class Recovery:
         """
         is_thorough = self._scans % self._config.thorough_every == 0
         if not self._host.is_live(ref) and (is_thorough or not self._is_at_hand(ref)):
+            self._call(ref)
+
+    def _wake_stalled(self, ref: ActorRef) -> None:
+        """Whether it can go on has nothing to do with what goes on without it."""
+        if not self._host.is_live(ref):
             self._call(ref)
 
     def _wake_for_inbox(self, ref: ActorRef) -> None:

@@ -37,11 +37,8 @@ from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.spans import SPAN, SpanTarget, Tracer
 from perdure.runtime.workflow.surroundings import Surroundings, WorkflowConfig
 from perdure.runtime.workflow.watchers import Watchers
-from perdure.runtime.workflow.workers.dispatch import (
-    TurnDispatch,
-    TurnDispatchConfig,
-    TurnDispatchParts,
-)
+from perdure.runtime.workflow.workers.dispatch import TurnDispatch
+from perdure.runtime.workflow.workers.dispatching import TurnDispatchConfig, TurnDispatchParts
 from perdure.runtime.workflow.workers.lookout import ACTIVITY_NAME
 from perdure.runtime.workflow.workers.pool import WorkerPool
 from perdure.runtime.workflow.workers.work import TURN, WORKERS
@@ -66,6 +63,8 @@ class TenureConfig:
     """The same on this node."""
     serves_workers: bool = False
     """Whether workers can connect to this node."""
+    turn_seconds: float = 60.0
+    """A worker that has not decided a turn for so long is not waited for."""
     host: HostConfig = field(default_factory=HostConfig)
     committer: CommitterConfig = field(default_factory=CommitterConfig)
     reminders: RemindersConfig = field(default_factory=RemindersConfig)
@@ -118,7 +117,7 @@ class Tenure:
         self.activities = self._runner()
         self.turns = TurnDispatch(
             TurnDispatchParts(router, parts.pool, env, self._activities_wanted),
-            TurnDispatchConfig(app_id=config.app_id),
+            TurnDispatchConfig(app_id=config.app_id, turn_seconds=config.turn_seconds),
         )
         self.dispatch = ActivityDispatch(
             DispatchParts(
@@ -363,6 +362,7 @@ class Tenure:
                 "at the next start",
                 extra={"event": "activities_cancelled", "activities": cancelled[:20]},
             )
+        await self.turns.drain(self._config.drain_seconds)
         self.host.stop_taking()  # Timers go on falling due: it would never become calm.
         try:
             async with asyncio.timeout(self._config.drain_seconds):

@@ -119,7 +119,7 @@ class WorkerMethods:
         pings = None if traits.ping_field is None else _Pings(stream, self._config.ping_seconds)
         try:
             while True:
-                frame = self._frame(await stream.next(), traits)
+                frame = self._frame(await stream.next_or_ping(), traits)
                 if frame is not None:
                     yield frame
         except WorkerGone:

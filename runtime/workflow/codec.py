@@ -48,7 +48,8 @@ class CorruptHistory(Fault):
     """A stored row cannot be read: a damaged page, or a form that this release does not know."""
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What msgpack takes for a value within an event."""
     if isinstance(value, h.Value):
         return _astuple(value)
     raise TypeError(f"not storable: {value!r}")
@@ -109,7 +110,7 @@ def _failure(fields: Any) -> h.Failure:
 
 
 def encode_failure(failure: h.Failure) -> bytes:
-    return bytes(msgpack.packb(failure, default=_plain))
+    return bytes(msgpack.packb(failure, default=plain))
 
 
 def decode_failure(blob: bytes) -> h.Failure:
@@ -119,7 +120,7 @@ def decode_failure(blob: bytes) -> h.Failure:
         raise CorruptHistory(f"undecodable failure: {error}") from error
 
 
-_packer = msgpack.Packer(default=_plain, autoreset=True)
+_packer = msgpack.Packer(default=plain, autoreset=True)
 
 
 def encode_turn(turn: h.Turn) -> bytes:

@@ -7,7 +7,7 @@ commit; if the commit fails, all of it is thrown away with the activation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
@@ -56,6 +56,8 @@ class LiveInstance:
         self.seen: dict[str, None] = {}
         """Request ids of the events that were accepted, oldest first."""
         self.stalled: str | None = None
+        self._lost: dict[int, h.TaskScheduled] = {}
+        """Activities that had not answered before a load: nobody may be running them any more."""
         self._is_of_worker = False
         self._spans = None if around.tracer is None else RunSpans(around.tracer, ref)
         self._own = OwnHistory()
@@ -70,7 +72,7 @@ class LiveInstance:
 
     # ---- coming to life
 
-    def restore(self, stored: StoredWorkflow, draft: TurnDraft) -> dict[int, h.TaskScheduled]:
+    def restore(self, stored: StoredWorkflow, draft: TurnDraft) -> None:
         row = stored.row
         found = restore(stored, self._around)
         if isinstance(found, Stalled):
@@ -78,28 +80,26 @@ class LiveInstance:
                 draft.touched = True  # An end is final: what nobody waits for is given up.
             else:
                 self.stall(found.reason)
-            return {}
+            return
         self.execution = found.execution
         self._is_of_worker = isinstance(found.execution, WorkerExecution)
         if self._spans is not None:
             self._spans.recall(found.execution, stored.history)
         self._own.restore(found.turns)
-        self.open_tasks = set(found.open_tasks)
+        self.open_tasks, self._lost = set(found.open_tasks), found.open_tasks
         self.seen = found.seen_requests
         self.events, self.bytes = found.events, found.bytes
         self.last_turn_us = found.last_turn_us
         draft.at_us = max(draft.at_us, found.last_turn_us)
         self.stalled = None
         self.check_length()
-        if self.stalled is not None:
-            return {}
-        if row.status is h.Status.STALLED and self._is_of_worker:
+        if self.stalled is not None or row.status is not h.Status.STALLED:
+            return
+        if found.execution is not None and found.execution.undecided:
             # Whether a worker can go on by now, only its answer will say.
             self.stalled = row.stalled
-            return found.open_tasks
-        if row.status is h.Status.STALLED:
+        else:
             draft.touched = True  # The right code is back: the status has to say so.
-        return found.open_tasks
 
     def check_length(self) -> None:
         """Stall an instance whose history has grown beyond what can be replayed in good time."""
@@ -127,13 +127,16 @@ class LiveInstance:
             )
         self.stalled = reason
 
-    def dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
-        """After a load, tell unanswered activities again; one that runs, anywhere, goes on."""
-        if self.row is not None and self.stalled is None and not draft.is_new_run:
-            effects = self.effects(self.row, draft)
-            for task_id, event in lost.items():
-                if task_id in self.open_tasks:
-                    effects.run_activity(event, again=True)
+    def dispatch_again(self, draft: TurnDraft, unread: Container[str]) -> None:
+        """After a load, or a stall, tell activities again whose answer is not even `unread`."""
+        row = self.row
+        if not self._lost or row is None or self.stalled is not None:
+            return
+        lost, self._lost = self._lost, {}
+        for task_id, event in lost.items():
+            is_answered = f"task:{row.key}:{row.execution}:{task_id}" in unread
+            if task_id in self.open_tasks and not (is_answered or draft.is_new_run):
+                self.effects(row, draft).run_activity(event, again=True)
 
     # ---- the code
 
@@ -306,24 +309,23 @@ class LiveInstance:
 
     def _ask_worker(self, draft: TurnDraft) -> None:
         """Have the next turn decided, if a worker has to. Told twice it is done once."""
-        execution = self.execution
-        if self._is_of_worker and (draft.is_over or draft.is_deleted):
-            draft.decision.sends.append((ActorRef(TURN, self._ref.id), None))
+        execution, target = self.execution, ActorRef(TURN, self._ref.id)
+        if self._is_of_worker and (draft.is_over or draft.is_deleted or draft.decided):
+            # Also after a decision: it may be one that the owner before this one has asked for.
+            draft.decision.sends.append((target, None))
         if execution is not None and execution.undecided and not draft.decision.reload:
             assert isinstance(execution, WorkerExecution)
-            target = ActorRef(TURN, self._ref.id)
             draft.decision.sends.append((target, execution.work()))
 
     def _conclude_stalled(self, row: Instance, draft: TurnDraft) -> None:
-        # Where the code is elsewhere it comes back there: this is then read afresh.
-        draft.decision.passivate = self._is_of_worker and self.execution is None
         if row.status is h.Status.STALLED and row.stalled == self.stalled:
             draft.conclude(row, None)
-            return
-        stalled = msgspec.structs.replace(
-            row, status=h.Status.STALLED, stalled=self.stalled, has_work=False
-        )
-        self._conclude_row(stalled, draft)
+        else:
+            status, reason = h.Status.STALLED, self.stalled
+            row = msgspec.structs.replace(row, status=status, stalled=reason, has_work=False)
+            self._conclude_row(row, draft)
+        # Where the code is elsewhere it comes back there: this is then read afresh.
+        draft.decision.passivate = self._is_of_worker and self.execution is None
 
     def _conclude_row(self, row: Instance, draft: TurnDraft) -> None:
         """Write the row alone: no event happened."""

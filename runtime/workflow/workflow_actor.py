@@ -65,7 +65,7 @@ class WorkflowActor:
     def decide(self, batch: Sequence[Delivery], now_us: int) -> Decision:
         """One turn over the waiting messages."""
         draft = TurnDraft(self._ref, self._slot, self._epoch, max(now_us, self._live.last_turn_us))
-        lost = self._wake(draft, batch)
+        self._wake(draft, batch)
         for index, delivery in enumerate(batch):
             self._take(delivery, draft, now_us)
             if draft.is_deleted or draft.ends_after:
@@ -75,7 +75,7 @@ class WorkflowActor:
                 draft.give_back(delivery)
                 draft.decision.returned = list(batch[index:])
                 break
-        self._dispatch_again(lost, draft)
+        self._live.dispatch_again(draft, self._unread)
         self._live.conclude(draft)
         if draft.is_void:
             return Decision(returned=list(batch), reload=True)
@@ -96,33 +96,30 @@ class WorkflowActor:
     def close(self) -> None:
         self._live.close()
 
-    def _wake(self, draft: TurnDraft, batch: Sequence[Delivery]) -> dict[int, h.TaskScheduled]:
-        """Bring the code to where the history says it is, once per activation.
-
-        Returns the activities that have not answered: nobody may be running them any more.
-        """
+    def _wake(self, draft: TurnDraft, batch: Sequence[Delivery]) -> None:
+        """Bring the code to where the history says it is, once per activation."""
         stored = self._stored
         if stored is None or self._is_awake:
             self._live.check_length()
-            return {}
+            return
         row = stored.row
         if row.status.is_terminal and not row.has_work:
-            return {}
+            return
         if row.attempts > self._around.config.unclean_deaths_max:
             if row.status.is_terminal:
                 # An end is final. Nobody waits for the activities that are left; they are given up.
                 draft.touched = True
-                return {}
+                return
             self._live.stall(
                 f"its node died {row.attempts} times while this instance was at work; "
                 "see what its activities and its code do, then resume or purge it"
             )
-            return {}
+            return
         if batch and isinstance(batch[0].body, Quarantine):
             # Nor is its code brought back: that may be what fails again and again.
             self._live.stall(batch[0].body.reason)
-            return {}
-        return self._live.restore(stored, draft)
+            return
+        self._live.restore(stored, draft)
 
     # ---- messages
 
@@ -248,24 +245,10 @@ class WorkflowActor:
         if stored is None:
             self._reload(draft)
             return
-        lost = self._live.restore(stored, draft)
+        self._live.restore(stored, draft)
         if self._live.stalled is None:
             draft.touched = True
             self._take_kept(draft, now_us)
-            self._dispatch_again(lost, draft)
-
-    def _dispatch_again(self, lost: dict[int, h.TaskScheduled], draft: TurnDraft) -> None:
-        """Tell unanswered activities again, but for those whose answer the inbox holds."""
-        row = self._live.row
-        if row is None or not lost:
-            return
-        run = f"task:{row.key}:{row.execution}:"
-        unanswered = {
-            task_id: event
-            for task_id, event in lost.items()
-            if f"{run}{task_id}" not in self._unread
-        }
-        self._live.dispatch_again(unanswered, draft)
 
     def _reload(self, draft: TurnDraft) -> None:
         """Have this very message, and the rest, taken again with what is stored."""
@@ -345,6 +328,10 @@ class WorkflowActor:
             return
         assert self._live.execution is not None
         if self._live.execution.expects(event.task_id):
+            if isinstance(event, h.TimerFired) and not draft.is_open:
+                # It fired in a stall. Should the clock have been set back, it had still been due.
+                due_us = self._live.execution.due(event.task_id)
+                draft.at_us = max(draft.at_us, due_us or 0)
             self._live.open_tasks.discard(event.task_id)
             self._live.apply(event, draft)
 

@@ -9,30 +9,21 @@ known by instance, execution id and task id: two `begin` of one call are a repea
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import signal
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import perdure
+from tests.chaos.tether import end_with_the_parent
 
 PLACE = Path(os.environ["CHAOS_PLACE"])
 STEP_SECONDS = 0.03
 NAP_SECONDS = 0.4
-_PR_SET_PDEATHSIG = 1
 
 
-def _end_with_the_parent() -> None:
-    """Whoever started this node may be killed himself; the node must not outlive him."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ["CHAOS_PARENT"]):
-        os._exit(1)
-
-
-_end_with_the_parent()
+end_with_the_parent()
 
 
 def _note(phase: str, ctx: perdure.ActivityContext) -> None:

@@ -68,6 +68,7 @@ class Faults:
             "drain-over-http": (1, self._drain_over_http),
             "drain-and-freeze": (1, self._drain_and_freeze),
             "drain-and-kill": (1, self._drain_one_and_kill_another),
+            "kill-worker": (3, self._kill_worker),
             "lock": (2, self._lock_the_store),
             "lock-and-kill": (1, self._lock_the_store_and_kill),
         }
@@ -97,6 +98,13 @@ class Faults:
         await self.cluster.kill(name)
         await self._start_again([name])
         return name
+
+    async def _kill_worker(self) -> str:
+        name = self.random.choice(list(self.cluster.workers))
+        await self.cluster.kill_worker(name)
+        await asyncio.sleep(self.random.uniform(0.0, 1.0))
+        await self.cluster.employ(name)
+        return f"of {name}"
 
     async def _kill_many(self, count: int) -> str:
         names = self._some(count)

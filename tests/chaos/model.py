@@ -45,7 +45,7 @@ def plan(count: int, random: Random) -> list[Case]:
     """Workflows of all kinds, mixed."""
     makers: list[Callable[[str, Random], Case]] = [
         *(_chain, _fan, _family, _sleeper, _patient, _stubborn),
-        *(_doomed, _again, _paused, _endless, _purged),
+        *(_doomed, _again, _paused, _endless, _purged, _remote),
     ]
     cases = []
     for number in range(count):
@@ -136,6 +136,13 @@ def _endless(instance_id: str, random: Random) -> Case:
         children={f"{instance_id}-c0": Ending(TERMINATED, ...)},
         children_may_miss=True,
     )
+
+
+def _remote(instance_id: str, random: Random) -> Case:
+    """Of the workers."""
+    number = random.randrange(1, 100)
+    ending = Ending(COMPLETED, 8 * number)
+    return _case(instance_id, number, ending, calls=Counter(remote_double=3))
 
 
 def _purged(instance_id: str, random: Random) -> Case:

@@ -87,12 +87,18 @@ class Cluster:
     settings: Mapping[str, str]
     names: tuple[str, ...] = ("n1", "n2", "n3")
     ports: dict[str, int] = field(default_factory=dict)
+    worker_ports: dict[str, int] = field(default_factory=dict)
+    """Where workers connect to each node; a worker is known by its port."""
+    workers: dict[str, Process] = field(default_factory=dict)
+    """The present worker of each node."""
     processes: list[Process] = field(default_factory=list)
     current: dict[str, Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         while len(set(self.ports.values())) < len(self.names):
             self.ports = {name: free_port() for name in self.names}
+        while len({*self.ports.values(), *self.worker_ports.values()}) < 2 * len(self.names):
+            self.worker_ports = {name: free_port() for name in self.names}
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,7 +137,7 @@ class Cluster:
             handle = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "perdure.runtime", "serve", str(APP)),
                 *("--port", str(self.ports[name]), "--store", str(self.store)),
-                *("--node-id", name),
+                *("--node-id", name, "--grpc-port", str(self.worker_ports[name])),
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -142,6 +148,37 @@ class Cluster:
             )
         process = self.current[name] = Process(name, log, handle)
         self.processes.append(process)
+
+    async def employ(self, name: str) -> None:
+        """Start a worker that stays with this node."""
+        lives = sum(process.node_id == f"w-{name}" for process in self.processes)
+        log = self.place / f"w-{name}.{lives + 1}.log"
+        with log.open("wb") as output:
+            handle = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.chaos.worker", str(self.worker_ports[name])),
+                cwd=ROOT,
+                env=self._environment(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        process = self.workers[name] = Process(f"w-{name}", log, handle)
+        self.processes.append(process)
+
+    async def kill_worker(self, name: str) -> None:
+        process = self.workers[name]
+        process.faults.append(Fault(KILLED, time.monotonic()))
+        process.send(signal.SIGKILL)
+        await process.handle.wait()
+
+    def blame_nodes(self) -> None:
+        """What a worker runs is lost with its node as well."""
+        for worker in [process for process in self.processes if process.node_id[:2] == "w-"]:
+            node_id = worker.node_id[2:]
+            for process in self.processes:
+                if process.node_id == node_id:
+                    worker.faults += process.faults
 
     async def ready(self, name: str) -> None:
         process = self.current[name]

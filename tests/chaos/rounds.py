@@ -67,6 +67,7 @@ async def _round(
     async with cluster, aiohttp.ClientSession(connector=connector) as session:
         tell(f"seed {seed}: {' '.join(f'{k}={v}' for k, v in cluster.settings.items())}")
         await asyncio.gather(*(cluster.start(name) for name in cluster.names))
+        await asyncio.gather(*(cluster.employ(name) for name in cluster.names[:2]))
         customers = Customers(session, cluster.urls, Random(seed))
         faults = Faults(cluster, random, tell)
         async with asyncio.TaskGroup() as group:
@@ -139,6 +140,7 @@ async def _stop(cluster: Cluster) -> list[Problem]:
 
 def _judge_traces(cluster: Cluster, cases: Sequence[Case], tally: Tally) -> None:
     """By the journal of the activities and the logs of the nodes."""
+    cluster.blame_nodes()
     runs = journal.read(cluster.place / "journal")
     tally.calls = len(runs)
     tally.problems += journal.check_calls(cases, runs)

@@ -10,7 +10,7 @@ from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.workers.work import TurnWork
 from tests.cluster.nodes import Nodes, output, until
-from tests.support.workers import Worker, call, completed
+from tests.support.serving_workers import Worker, call, completed
 
 
 async def two(nodes: Nodes) -> tuple[Node, Node]:

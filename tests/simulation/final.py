@@ -13,10 +13,13 @@ from perdure.runtime.workflow.execution import Execution
 from perdure.runtime.workflow.execution import Run as ReplayRun
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.replay import replay
+from perdure.runtime.workflow.workers.execution import steps_of
+from tests.simulation.far import replayed
 from tests.simulation.process import Machine
 from tests.simulation.programs import Journal
 from tests.simulation.shadow import Life, Run, Shadow
 from tests.simulation.sim_store import Disk
+from tests.simulation.workers import Stay
 
 Ran: TypeAlias = tuple[float, str, str]
 """When an activity began to run, in which process, and its execution id."""
@@ -29,17 +32,20 @@ PATIENCE = 12.0
 _SILENT = logging.Logger("replay", logging.CRITICAL)
 
 
-def check_everything(shadow: Shadow, machine: Machine, journal: Journal, breaks: Breaks) -> None:
+def check_everything(
+    shadow: Shadow, machine: Machine, journal: Journal, breaks: Breaks, stays: Sequence[Stay] = ()
+) -> None:
     """Raises `Violation` for the first thing that is not as it must be.
 
-    `breaks` are the times in which lines between nodes did not work.
+    `breaks` are the times in which lines between nodes did not work, `stays` those in which workers
+    were connected.
     """
     disk = machine.disk
     for what in (
         *_leftovers(disk),
         *_slots(disk),
         *_unfinished(shadow),
-        *_activities(shadow, journal, Excuses(shadow, machine, breaks)),
+        *_activities(shadow, journal, Excuses(shadow, machine, breaks, stays)),
         *_replays(shadow, machine.registry),
     ):
         raise disk.world.violated(what)
@@ -111,9 +117,13 @@ class Excuses:
     The process of the first run has ended, or was taken for dead; or that of either began it when
     it was dead already: it was frozen, and had not heard. Or nobody could tell whether some
     transaction stood; or nodes could not be asked. That another process has died is no excuse.
+
+    What a worker runs is lost with its line to the node, or with that node.
     """
 
-    def __init__(self, shadow: Shadow, machine: Machine, breaks: Breaks) -> None:
+    def __init__(
+        self, shadow: Shadow, machine: Machine, breaks: Breaks, stays: Sequence[Stay]
+    ) -> None:
         names = {process.incarnation: process.loop.name for process in machine.processes}
         thaws = [(i.when, i.process) for i in machine.incidents if i.what == "thaw"]
         self._gone = [(i.when, i.when, i.process) for i in machine.incidents if i.what == "end"]
@@ -121,6 +131,14 @@ class Excuses:
             name = names[incarnation]
             heard = [thaw + HEARING for thaw, thawed in thaws if thawed == name and thaw >= when]
             self._gone.append((when, min(heard, default=when), name))
+        for stay in stays:
+            until = max(stay.until, stay.heard)
+            self._gone += [
+                (when, max(heard, until), stay.worker)
+                for when, heard, name in self._gone
+                if name == stay.node and stay.since <= heard and when <= stay.until
+            ]
+            self._gone.append((stay.until, until, stay.worker))
         self._doubts = machine.disk.doubts
         self._breaks = breaks
 
@@ -149,6 +167,9 @@ def _replays(shadow: Shadow, registry: Registry) -> Iterator[str]:
 def _replay(life: Life, run: Run, registry: Registry) -> None:
     started = run.started
     assert started is not None
+    if run.sight.is_far:
+        _replay_far(life, run, started)
+        return
     definition = registry.started(started.name, started.version)
     assert definition is not None
     execution = Execution(ReplayRun(definition, life.instance_id, run.number, registry, _SILENT))
@@ -161,7 +182,19 @@ def _replay(life: Life, run: Run, registry: Registry) -> None:
             replay(execution, turn)
     finally:
         execution.close()
-    if run.over is not None and not terminated:
+    _check_end(run, execution)
+
+
+def _replay_far(life: Life, run: Run, started: h.ExecutionStarted) -> None:
+    terminated = run.over is not None and run.over.status is h.Status.TERMINATED
+    steps = steps_of(run.turns[:-1] if terminated else run.turns)
+    execution = replayed(life.instance_id, run.number, started.name, steps)
+    execution.close()
+    _check_end(run, execution)
+
+
+def _check_end(run: Run, execution: Execution) -> None:
+    if run.over is not None and run.over.status is not h.Status.TERMINATED:
         found = execution.outcome
         if not isinstance(found, h.ExecutionCompleted) or found.output != run.over.output:
             raise Fault(f"its end was {run.over}, now it is {found}")

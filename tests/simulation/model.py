@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.programs import Program
+from tests.simulation.programs import FAR, FAR_GEN, FAR_WORK, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,19 @@ def matches(expected: Any, found: Any) -> bool:
 class Author:
     """Makes up programs; every number comes from `rng`."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, *, has_workers: bool = False) -> None:
         self._rng = rng
+        self._styles = ("main", "gen", *((FAR, FAR_GEN) if has_workers else ()))
+        self._activities: tuple[str, ...] = ("work",) * 7 + ("work_in_thread",) * 3
+        if has_workers:
+            self._activities += (FAR_WORK,) * 6
         self._values = 0
         self._names = 0
         self._maybe: dict[str, list[Any]] = {}
 
     def case(self) -> Case:
         rng = self._rng
-        style = rng.choice(("main", "gen"))
+        style = rng.choice(self._styles)
         kind = rng.random()
         if kind < 0.12:
             return self._collector(style)
@@ -89,7 +93,7 @@ class Author:
         name = self._name()
         program: Program = ["event", name]
         if self._rng.random() < 0.5:
-            program = ["seq", program, ["call", self._value(), 10, 0, 1, False]]
+            program = ["seq", program, self._plain_call(10)]
         case = Case(style, program, rounds)
         self._expect(case)
         return case
@@ -105,7 +109,8 @@ class Author:
         verbs = ["call"] * 4 + ["flaky", "sleep", "status", "chance", "forget", "race", "maybe"]
         verbs += ["event", "event"] if depth == 0 else []
         verbs += ["child", "child", "all", "group", "detach"] if depth < 3 else []
-        verbs += ["queue", "break", "limit"] if style == "main" else []
+        verbs += ["queue", "break"] if style in ("main", FAR) else []
+        verbs += ["limit"] if style == "main" else []
         match rng.choice(verbs):
             case "call":
                 return [
@@ -114,20 +119,20 @@ class Author:
                     rng.choice((0, 5, 50, 900)),
                     0,
                     1,
-                    rng.random() < 0.3,
+                    rng.choice(self._activities),
                 ]
             case "flaky":
                 tries = rng.randint(1, 4)
                 failing = rng.choice((-1, 1, 2, 3, 9))
-                return ["call", self._value(), 3, failing, tries, rng.random() < 0.3]
+                return ["call", self._value(), 3, failing, tries, rng.choice(self._activities)]
             case "sleep":
                 return ["sleep", rng.choice((1, 20, 300, 2500, 7000))]
             case "status":
                 return ["status", self._name()]
             case "forget":
-                return ["forget", self._value(), rng.choice((0, 400))]
+                return ["forget", self._value(), rng.choice((0, 400)), rng.choice(self._activities)]
             case "race":
-                inner = ["call", self._value(), rng.choice((0, 100)), 0, 1, False]
+                inner = self._plain_call(rng.choice((0, 100)))
                 return ["race", rng.choice((50, 100, 5000)), inner]
             case "maybe":
                 return ["maybe", self._name(), rng.choice((0, 30, 2000))]
@@ -147,20 +152,24 @@ class Author:
             case "child":
                 return self._child(case, depth)
             case "detach":
-                return ["detach", ["call", self._value(), 5, 0, 1, False], self._name()]
+                return ["detach", self._plain_call(5), self._name(), rng.choice(self._styles)]
             case verb:
                 return [verb]
 
     def _child(self, case: Case, depth: int) -> Program:
         rng = self._rng
         case.has_children = True
-        style = rng.choice(("main", "gen"))
+        style = rng.choice(self._styles)
         steps = [self._step(case, depth + 1, style) for _ in range(rng.randint(1, 2))]
         tries = 1
         if rng.random() < 0.2:
             steps.append(["fail", "a child"])
             tries = rng.choice((1, 1, 2))
         return ["child", ["seq", *steps], style, rng.choice((None, self._name())), tries]
+
+    def _plain_call(self, milliseconds: int) -> Program:
+        name = self._rng.choice(self._activities)
+        return ["call", self._value(), milliseconds, 0, 1, name]
 
     def _value(self) -> str:
         self._values += 1

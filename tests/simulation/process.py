@@ -51,6 +51,8 @@ class SimProcess:
         """Which clients are to be told if the process dies, by call."""
         self.inbound: dict[int, Killed] = {}
         """The same for calls of other nodes."""
+        self.streams: dict[int, Killed] = {}
+        """The same for workers that are connected."""
 
     @property
     def latest_us(self) -> int:
@@ -76,7 +78,10 @@ class SimProcess:
             pid=self.number,
             started=self.number,
             boot_id="boot",
-            hosted_types=hosted_by(self.machine.registry),
+            hosted_types=hosted_by(
+                self.machine.registry,
+                serves_workers=self.machine.config.tenure.serves_workers,
+            ),
             peer_address=self.loop.name,
         )
         store = SqliteStore(SimRunner(self.machine.disk, self), "sim")
@@ -107,7 +112,7 @@ class SimProcess:
         self.has_ended = True
         self.world.log("END", self.loop.name, why)
         self.machine.note("end", self)
-        for told in (self.connections, self.inbound):
+        for told in (self.connections, self.inbound, self.streams):
             for tell in list(told.values()):
                 tell()
             told.clear()
@@ -131,6 +136,7 @@ class SimProcess:
     async def _drain(self) -> None:
         assert self.engine is not None
         await self.engine.hand_over()
+        await self.engine.pool.drain(self.machine.config.tenure.drain_seconds)
         self.engine.service.close()
         self.engine.stop()
 

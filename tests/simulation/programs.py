@@ -23,6 +23,9 @@ from perdure.runtime.workflow.task import when_all, when_any
 
 Program = list[Any]
 
+FAR, FAR_GEN, FAR_WORK = "far", "far_gen", "far_work"
+"""Two workflows and an activity that only workers have."""
+
 
 @dataclass(slots=True)
 class Journal:
@@ -99,9 +102,8 @@ def _policy(attempts: int) -> RetryPolicy | None:
 
 
 def _call(ctx: WorkflowContext, step: Program) -> asyncio.Future[Any]:
-    """`["call", value, milliseconds, failing tries, tries, in a thread]`"""
-    _, value, milliseconds, failing, attempts, in_thread = step
-    name = "work_in_thread" if in_thread else "work"
+    """`["call", value, milliseconds, failing tries, tries, name of the activity]`"""
+    _, value, milliseconds, failing, attempts, name = step
     return ctx.call_activity(
         name,
         input=[value, milliseconds, failing],
@@ -133,11 +135,11 @@ def _plain(ctx: WorkflowContext, step: Program) -> Any:
     match step:
         case ["status", text]:
             ctx.set_custom_status(text)
-        case ["forget", value, milliseconds]:
-            ctx.call_activity("work", input=[value, milliseconds, 0])
-        case ["detach", program, suffix]:
+        case ["forget", value, milliseconds, name]:
+            ctx.call_activity(name, input=[value, milliseconds, 0])
+        case ["detach", program, suffix, style]:
             name = f"{ctx.instance_id}.{suffix}"
-            ctx.schedule_new_workflow("gen", input=[program, 0, []], instance_id=name)
+            ctx.schedule_new_workflow(style, input=[program, 0, []], instance_id=name)
         case ["chance"]:
             ctx.set_custom_status(f"{ctx.random.random()} {ctx.new_uuid()} {ctx.is_patched('p')}")
         case ["fail", text]:

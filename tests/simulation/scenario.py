@@ -15,17 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from perdure.actors.committer import CommitterConfig
 from perdure.actors.errors import Refused, Retryable
-from perdure.actors.gate import Limits
-from perdure.actors.host import HostConfig
-from perdure.actors.recovery import RecoveryConfig
-from perdure.actors.reminders import RemindersConfig
-from perdure.runtime.engine import EngineConfig
-from perdure.runtime.tenure import TenureConfig
-from perdure.runtime.workflow.activities.runner import ActivityConfig
 from perdure.runtime.workflow.history import Status
-from perdure.runtime.workflow.surroundings import WorkflowConfig
 from tests.simulation.client import Client, Unreachable
 from tests.simulation.final import check_everything
 from tests.simulation.model import Author
@@ -35,7 +26,9 @@ from tests.simulation.process import Machine
 from tests.simulation.programs import Activities, Journal, registry_of
 from tests.simulation.progress import to_its_end
 from tests.simulation.sim_store import Disk, Trouble
-from tests.simulation.story import Habits, Story
+from tests.simulation.story import Story
+from tests.simulation.swarm import capacities, habits, limits
+from tests.simulation.workers import Manners, Workforce
 from tests.simulation.world import Violation, World
 
 ACTIVITIES = Activities()
@@ -61,6 +54,16 @@ FAULTS = (
     "echo",
     "storm",
 )
+WORKER_FAULTS = (
+    "worker_kill",
+    "worker_move",
+    "worker_freeze",
+    "slow_turn",
+    "mute",
+    "twice",
+    "refuse",
+)
+"""Of seeds with workers."""
 
 
 @dataclass(slots=True)
@@ -93,14 +96,19 @@ class Scenario:
         self.disk = Disk(world, self.oracle)
         self.oracle.attach(self.disk.connection)
         self.network = Network(world)
-        self.machine = Machine(world, self.disk, self.network, REGISTRY, limits(rng))
+        self.has_workers = rng.random() < 0.5
+        if self.has_workers and self.faults:
+            self.faults += tuple(f for f in WORKER_FAULTS if rng.random() < 0.35)
+        config = limits(rng, has_workers=self.has_workers)
+        self.machine = Machine(world, self.disk, self.network, REGISTRY, config)
+        self.workforce = Workforce(world, self.machine, ACTIVITIES, config.tenure.turn_seconds)
         self.machine.sees_processes = rng.random() < 0.5
         self.nodes = rng.choice((1, 2, 3, 3, 3, 4, 5, 7))
         self.client = Client(world, self.machine, self.oracle.shadow)
         workflows = self.machine.config.tenure.workflows
         self.oracle.shadow.may_stall = workflows.unclean_deaths_max < 100
         self.breaks: list[tuple[float, float]] = []
-        self.habits = _habits(rng)
+        self.habits = habits(rng)
         self.journal = Journal(lambda: world.now, lambda: world.acting)
         self.stories = self._telling = rng.randint(2, 9)
         self.is_done = False
@@ -116,7 +124,9 @@ class Scenario:
             self._plan_faults()
             self.client.loop.create_task(self._clients())
             to_its_end(world, self.oracle.shadow, self.calm, lambda: self.is_done)
-            check_everything(self.oracle.shadow, self.machine, self.journal, self.breaks)
+            check_everything(
+                self.oracle.shadow, self.machine, self.journal, self.breaks, self.workforce.stays
+            )
         except Violation as found:
             violation = str(world.violation or found)
         finally:
@@ -140,6 +150,10 @@ class Scenario:
             late = number > 1 and rng.random() < 0.3
             when = rng.uniform(0.0, self.duration * 0.8) if late else 0.0
             self.world.at(when, self.machine.add, f"n{number}")
+        for number, capacity in enumerate(capacities(rng) if self.has_workers else (), 1):
+            late = rng.random() < 0.3
+            when = rng.uniform(0.0, self.duration) if late else 0.0
+            self.world.at(when, self.workforce.add, f"w{number}", capacity)
 
     # ---- the clients
 
@@ -150,7 +164,7 @@ class Scenario:
             raise self.world.violated(f"a client met what no client should: {error!r}") from error
 
     async def _main(self) -> None:
-        author = Author(random.Random(self.world.rng.getrandbits(64)))
+        author = Author(random.Random(self.world.rng.getrandbits(64)), has_workers=self.has_workers)
         async with asyncio.TaskGroup() as group:
             for number in range(self.stories):
                 story = Story(self.client, author, self.habits, f"i{number}")
@@ -214,6 +228,7 @@ class Scenario:
             seconds = rng.choice((0.5, 3.0, 9.0))
             self._at_times(rng.randint(1, 3), lambda: self._freeze(seconds))
         self._plan_bad_lines()
+        self._plan_bad_workers()
         if "clock" in self.faults:
             self._at_times(rng.randint(1, 3), self._set_clock)
         if "net" in self.faults:
@@ -258,6 +273,20 @@ class Scenario:
             share = rng.choice((0.05, 0.4))
             self._bad_lines(lambda on: setattr(weather, "loss", share if on else 0.0))
             weather.echo = 0.2
+
+    def _plan_bad_workers(self) -> None:
+        rng, force = self.world.rng, self.workforce
+        if "worker_kill" in self.faults:
+            self._at_times(rng.randint(1, 5), force.kill_one)
+        if "worker_move" in self.faults:
+            self._at_times(rng.randint(1, 8), force.move_one)
+        if "worker_freeze" in self.faults:
+            seconds = rng.choice((0.5, 3.0, 9.0))
+            self._at_times(rng.randint(1, 3), lambda: force.freeze_one(seconds))
+        manners = force.manners
+        for name in ("slow_turn", "mute", "twice", "refuse"):
+            if name in self.faults:
+                setattr(manners, name, rng.choice((0.05, 0.3)))
 
     def _bad_lines(self, switch: Callable[[bool], object]) -> None:
         rng = self.world.rng
@@ -316,68 +345,9 @@ class Scenario:
         self.client.slowness = 1.0
         self.client.echoes = 0.0
         self.network.weather = Weather()
+        self.workforce.manners = Manners()
         # A timer that was set while the clock was wrong falls due when the clock gets there.
         self.world.wall_offset = self._furthest
-
-
-def limits(rng: random.Random) -> EngineConfig:
-    """Small limits make rare things frequent."""
-    lease = rng.choice((2.0, 5.0))
-    return EngineConfig(
-        slots=rng.choice((4, 16)),
-        keys_block=rng.choice((20, 100_000)),
-        call_seconds=rng.choice((3.0, 15.0)),
-        tenure=TenureConfig(
-            app_id="sim",
-            lease_seconds=lease,
-            glance_seconds=0.5,
-            room_seconds=rng.choice((0.5, 2.0)),
-            drain_seconds=rng.choice((0.2, 2.0)),
-            turns_max=rng.choice((None, None, 1, 3)),
-            turn_limits=rng.choice((Limits(), Limits(), Limits(4, {"main": 3}))),
-            host=HostConfig(
-                mailbox_limit=rng.choice((4, 1000)),
-                live_actors_max=rng.choice((2, 4096)),
-                idle_seconds=rng.choice((0.4, 60.0)),
-                turn_messages_max=rng.choice((1, 3, 256)),
-            ),
-            committer=CommitterConfig(
-                batch_units=rng.choice((1, 4, 256)),
-                heartbeat_seconds=lease / 5,
-                self_stop_seconds=0.6 * lease,
-            ),
-            reminders=RemindersConfig(
-                horizon_seconds=rng.choice((1.0, 60.0)),
-                scan_limit=rng.choice((2, 2000)),
-                outstanding_max=rng.choice((2, 1000)),
-            ),
-            recovery=RecoveryConfig(
-                scan_seconds=rng.choice((1.0, 10.0)), batch=rng.choice((2, 500))
-            ),
-            activities=ActivityConfig(
-                concurrency=rng.choice((1, 3, 1000)),
-                threads=rng.choice((1, 100)),
-                backlog_max=rng.choice((2, 10_000)),
-                limits=rng.choice((Limits(), Limits(), Limits(5, {"work": 4}))),
-            ),
-            workflows=WorkflowConfig(unclean_deaths_max=rng.choice((1, 1000, 1000))),
-        ),
-    )
-
-
-def _habits(rng: random.Random) -> Habits:
-    def some(share: float) -> float:
-        return share if rng.random() < 0.4 else 0.0
-
-    return Habits(
-        suspend=some(0.5),
-        terminate=some(0.3),
-        purge=some(0.7),
-        reuse=some(0.5),
-        delay=some(0.4),
-        noise=some(0.3),
-        query=some(0.3),
-    )
 
 
 def run_seed(seed: int, *, keep_log: bool = False) -> Outcome:

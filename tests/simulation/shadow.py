@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import decode_turn
+from tests.simulation.sight import Sight
 from tests.simulation.world import Violation, World
 
 Note = tuple[Any, ...]
@@ -41,12 +42,18 @@ class Run:
     requests: list[str] = field(default_factory=list)
     raised: list[h.EventRaised] = field(default_factory=list)
     highest_task: int = 0
-    is_suspended: bool = False
+    sight: Sight = field(default_factory=Sight)
     started: h.ExecutionStarted | None = None
     over: h.ExecutionCompleted | None = None
 
     def open_tasks(self) -> set[int]:
         return set(self.tasks) - self.answered
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it goes on without anything from outside."""
+        is_due = START_TIMER not in self.timers or START_TIMER in self.answered
+        return bool(self.open_tasks()) or self.sight.is_undecided(is_due=is_due)
 
 
 @dataclass(slots=True)
@@ -189,10 +196,9 @@ class Shadow:
             return
         if (run.over is not None) != status.is_terminal or (run.over and run.over.status != status):
             raise self._violated(f"I9: '{instance_id}' is {status!r}, its history ends {run.over}")
-        if not status.is_terminal and bool(run.open_tasks()) != bool(has_work):
-            raise self._violated(
-                f"I7: '{instance_id}' has_work={has_work}, open activities {run.open_tasks()}"
-            )
+        if not status.is_terminal and run.has_work != bool(has_work):
+            text = f"open activities {run.open_tasks()}, {run.sight.seen} events seen"
+            raise self._violated(f"I7: '{instance_id}' has_work={has_work}, {text}")
         newest = request.split("\n")[0]
         if newest != life.newest_start:
             if newest in life.requests:
@@ -218,13 +224,12 @@ class Shadow:
         turn = decode_turn(bytes(blob))
         if run.turns and turn.at_us < run.turns[-1].at_us:
             raise self._violated(f"{where} is earlier than the turn before")
-        was_suspended, woken = run.is_suspended, False
         run.turns.append(turn)
         for event in turn.incoming:
-            woken = woken or isinstance(event, (h.ExecutionResumed, h.ExecutionTerminated))
             self._incoming(run, event, where, author)
-        if was_suspended and not woken and turn.outgoing:
-            raise self._violated(f"I11: {where}: progress while suspended: {turn.outgoing}")
+        problem = run.sight.take(turn)
+        if problem is not None:
+            raise self._violated(f"{where}: {problem}")
         for asked in turn.outgoing:
             self._outgoing(life, run, asked, where, txn)
 
@@ -251,10 +256,6 @@ class Shadow:
                     raise self._violated(f"I5: {where}: event {event.request_id} a second time")
                 run.requests.append(event.request_id)
                 run.raised.append(event)
-            case h.ExecutionSuspended():
-                run.is_suspended = True
-            case h.ExecutionResumed():
-                run.is_suspended = False
 
     def _answer(self, run: Run, task_id: int, asked: Iterable[int], where: str) -> None:
         if task_id not in set(asked):

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.scenario import FAULTS, replay_command, run_seed
+from tests.simulation.scenario import FAULTS, WORKER_FAULTS, replay_command, run_seed
+from tests.simulation.worker_mutants import WORKER_MUTANTS
 
+ALL_MUTANTS = MUTANTS | WORKER_MUTANTS
 SEEDS = 300
 CHUNK = 15
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,11 @@ BOUNDS = {
     "hands_over_too_early": 200,
     "leaves_children_running": 300,
     "loses_held_events": 200,
+    "takes_any_token": 200,
+    "takes_decisions_of_other_runs": 300,
+    "takes_decisions_out_of_turn": 200,
+    "trusts_the_memory_of_another_run": 200,
+    "keeps_what_a_lost_stream_had": 200,
 }
 """In how many seeds a mutant must be found, where it takes luck; 60 for the others."""
 
@@ -40,7 +47,7 @@ def test_every_seed_keeps_every_invariant_and_comes_to_its_end(first: int) -> No
 
 def test_the_seeds_between_them_meet_every_fault() -> None:
     met = {fault for seed in range(20) for fault in run_seed(seed).faults}
-    assert met == set(FAULTS)
+    assert met == {*FAULTS, *WORKER_FAULTS}
 
 
 def test_a_seed_goes_the_same_way_in_another_process_with_other_hashes() -> None:
@@ -71,9 +78,9 @@ def _digests_under(hash_seed: str) -> str:
     return done.stdout.rpartition("12 seeds, 0 failed")[0]
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", ALL_MUTANTS)
 def test_the_engine_without_one_of_its_safeguards_is_found_out(name: str) -> None:
     bound = BOUNDS.get(name, 60)
-    with MUTANTS[name]():
+    with ALL_MUTANTS[name]():
         found = any(run_seed(seed).violation is not None for seed in range(bound))
     assert found, f"{name} survives {bound} seeds"

@@ -1,86 +1,105 @@
-"""A node whose code is in workers, and workers that do what a test says. A support module."""
+"""A worker without a process: the test takes its items, and answers them when and as it likes.
+
+It comes in by the same door as the gRPC edge: the pool of a node.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+import json
 from typing import Any
 
-from perdure.runtime.config import NodeConfig
-from perdure.runtime.node import App, Node
-from perdure.runtime.storage.opening import MEMORY
+from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.executor import ContinuedAsNew
 from perdure.runtime.workflow.messages import RunActivity
 from perdure.runtime.workflow.workers.pool import Capacity, Item
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 PATIENCE = 15.0
+"""Seconds after which a test gives up."""
 
 
-@asynccontextmanager
-async def serving_workers(
-    app: App = None, *, http: bool = False, **settings: Any
-) -> AsyncIterator[Node]:
-    """A node for workers, in memory."""
-    chosen: dict[str, Any] = {
-        "port": 0,
-        "grpc_port": 0,
-        "drain_seconds": 0.2,
-        "store": Path(MEMORY),
-    } | settings
-    async with Node(app, config=NodeConfig(**chosen), http=http) as node:
-        yield node
+class Given:
+    """One item in the worker's hands."""
+
+    def __init__(self, worker: Worker, item: Item) -> None:
+        self.worker = worker
+        self.item = item
+
+    @property
+    def turn(self) -> TurnWork:
+        assert isinstance(self.item.work, TurnWork)
+        return self.item.work
+
+    @property
+    def activity(self) -> RunActivity:
+        assert isinstance(self.item.work, RunActivity)
+        return self.item.work
+
+    @property
+    def past(self) -> list[h.Turn]:
+        """The steps that have been decided."""
+        return [step.turn for step in self.turn.past[: self.turn.past_count]]
+
+    @property
+    def news(self) -> list[str]:
+        """The kinds of the events that are to be seen, events of clients by their names."""
+        return [
+            event.name if isinstance(event, h.EventRaised) else type(event).__name__
+            for event in self.turn.incoming
+        ]
+
+    def decision(self, *outgoing: h.Outgoing, **more: Any) -> TurnDecided:
+        work = self.turn
+        fields = {
+            "key": work.key,
+            "execution": work.execution,
+            "after": work.after,
+            "covers": work.covers,
+            "began_us": work.floor_us + 1,
+            "outgoing": outgoing,
+        }
+        return TurnDecided(**{**fields, **more})
+
+    def decide(self, *outgoing: h.Outgoing, **more: Any) -> None:
+        """Answer a turn: these commands, or what else a decision may say."""
+        self.worker.pool.answer(self.item, self.decision(*outgoing, **more))
+
+    def end(self, output: Any = None) -> None:
+        """Answer a turn: the run has completed."""
+        self.decide(h.ExecutionCompleted(h.Status.COMPLETED, json.dumps(output)))
+
+    def again(self, input: Any = None, *carried: h.EventRaised, **more: Any) -> None:
+        """Answer a turn: the run is to begin anew."""
+        self.decide(continued=ContinuedAsNew(json.dumps(input), carried), **more)
+
+    def complete(self, result: Any = None) -> None:
+        """Answer an activity."""
+        task_id = self.activity.task_id
+        self.worker.pool.answer(self.item, h.TaskCompleted(task_id, json.dumps(result)))
+
+    def refuse(self) -> None:
+        self.worker.pool.refuse(self.item)
 
 
 class Worker:
-    """Connected to a node from the beginning, until it goes."""
+    """Connected from the moment it is made."""
 
-    def __init__(self, node: Node, **capacity: Any) -> None:
-        self._pool = node.engine.pool
-        self.stream = self._pool.connect(Capacity(**capacity), "worker")
+    def __init__(self, node: Node, name: str = "worker", **capacity: Any) -> None:
+        self.pool = node.engine.pool
+        self.stream = self.pool.connect(Capacity(**capacity), name)
 
-    def go(self) -> None:
-        self._pool.disconnect(self.stream)
-
-    async def item(self) -> Item:
+    async def next(self) -> Given:
+        """The next item that it is given. Raises `WorkerGone` if the stream ends instead."""
         async with asyncio.timeout(PATIENCE):
-            item = await self.stream.next()
-        assert item is not None
-        return item
+            return Given(self, await self.stream.next())
 
-    async def turn(self, *asks: h.Outgoing, **also: Any) -> TurnWork:
-        """Take the next turn, and decide it."""
-        item = await self.item()
-        assert isinstance(item.work, TurnWork)
-        self.decide(item, *asks, **also)
-        return item.work
-
-    def decide(self, item: Item, *asks: h.Outgoing, **also: Any) -> None:
-        work = item.work
-        assert isinstance(work, TurnWork)
-        decided = TurnDecided(
-            *(work.key, work.execution, work.after, work.covers, work.floor_us),
-            outgoing=asks,
-            **also,
-        )
-        self._pool.answer(item, decided)
-
-    def refuse(self, item: Item) -> None:
-        self._pool.refuse(item)
-
-    async def activity(self, result: str | None = None) -> RunActivity:
-        """Take the next activity, and complete it."""
-        item = await self.item()
-        assert isinstance(item.work, RunActivity)
-        self._pool.answer(item, h.TaskCompleted(item.work.task_id, result))
-        return item.work
+    def leave(self) -> None:
+        """Drop the stream, with all that it has in hand."""
+        self.pool.disconnect(self.stream)
 
 
-def call(task_id: int, name: str, input: str | None = None) -> h.TaskScheduled:
-    return h.TaskScheduled(task_id, name, input, f"call-{task_id}")
-
-
-def completed(output: str | None = None) -> h.ExecutionCompleted:
-    return h.ExecutionCompleted(h.Status.COMPLETED, output)
+def call(task_id: int, name: str = "pay", input: Any = None) -> h.TaskScheduled:
+    """An activity, asked for."""
+    return h.TaskScheduled(task_id, name, json.dumps(input), f"e-{task_id}")

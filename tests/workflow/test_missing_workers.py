@@ -12,7 +12,7 @@ from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.service import WorkflowView
 from tests.cluster.nodes import in_time, recorded, until
-from tests.support.workers import Worker, call, completed, serving_workers
+from tests.support.serving_workers import Worker, call, completed, serving_workers
 
 NO_WORKFLOW = "no connected worker runs workflow 'ship'"
 NO_ACTIVITY = "no connected worker runs activity 'pack'"

@@ -27,9 +27,7 @@ class Hand:
 
     async def next(self) -> Item:
         async with asyncio.timeout(PATIENCE):
-            item = await self._stream.next()
-        assert item is not None
-        return item
+            return await self._stream.next()
 
     async def some(self, count: int) -> dict[str, Item]:
         """So many items, by the names of what they are of."""

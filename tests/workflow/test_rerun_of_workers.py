@@ -51,8 +51,7 @@ class Worker:
                         item = await stream.next()
                     except WorkerGone:
                         return
-                    if item is not None:
-                        group.create_task(self._do(item, pool))
+                    group.create_task(self._do(item, pool))
 
             group.create_task(work())
             try:

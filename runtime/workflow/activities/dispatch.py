@@ -38,6 +38,7 @@ class ActivityDispatch:
         self._has_code = parts.has_code
         self._look_again = parts.look_again
         self._has_worker = parts.has_worker
+        self._parts = parts
         self._config = config
         self._inquiry = Inquiry(parts.router, config.ask_seconds, config.patience_seconds)
         self._held = ActivityLedger()
@@ -225,21 +226,8 @@ class ActivityDispatch:
             if room.total <= 0 and room.at_workers <= 0:
                 continue
             spare = self._held.spare(node.membership, self._limits_of(node).by_name)
-            self._give(node, self._runner.take_waiting(room, self._fits(node), spare))
+            self._give(node, self._runner.take_waiting(room, self._parts.fit_for(node), spare))
         # What is left waits for news of room, or of code: that may never come.
-
-    def _fits(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
-        """Not what another node has given: it would look for it here."""
-        hosted = frozenset(node.identity.hosted_types)
-        return lambda message: (
-            (
-                self._has_worker(node.membership, message.name)
-                if self._runner.is_at_worker(message.name)
-                else f"activity:{message.name}" in hosted
-            )
-            and message.caller_app is None
-            and self._router.owned(message.instance_id) is not None
-        )
 
     def _limits_of(self, node: NodeRecord) -> Limits:
         """A node's share of what all nodes of the app may do together."""
@@ -384,6 +372,10 @@ class ActivityDispatch:
     def _pick_up(self) -> None:
         """Have instances ask again for what was dropped of them, now that there is room."""
         self._runner.fill()
+        for message in self._runner.take_waiting(
+            Room(0, 0, self._runner.waiting), self._parts.is_stranded
+        ):
+            self.returned(message)
         for held in self._held.waits_too_long(self._loop.time()):
             self._held.release(held)
             self._place(held.message, held.until)

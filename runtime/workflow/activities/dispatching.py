@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from perdure.actors.gate import Limits
 from perdure.actors.identity import ActorRef
-from perdure.placement.membership import Membership
+from perdure.placement.membership import Membership, NodeRecord
 from perdure.placement.router import Router
 from perdure.runtime.workflow.activities.runner import ActivityRunner
+from perdure.runtime.workflow.messages import RunActivity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +40,27 @@ class DispatchParts:
     """Has a workflow tell its unanswered activities once more; False if it is busy."""
     has_worker: Callable[[Membership, str], bool] = lambda node, name: True
     """Whether a worker of another node runs an activity."""
+
+    def fit_for(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
+        """What that node could run. Not what another one has given: it would look for it here."""
+        hosted = frozenset(node.identity.hosted_types)
+        return lambda message: (
+            (
+                self.has_worker(node.membership, message.name)
+                if self.runner.is_at_worker(message.name)
+                else f"activity:{message.name}" in hosted
+            )
+            and self._is_own(message)
+        )
+
+    def is_stranded(self, message: RunActivity) -> bool:
+        """Whether it waits for a worker where none is, and nobody here would give it away."""
+        return (
+            self.runner.is_at_worker(message.name)
+            and not self.runner.has_worker(message.name)
+            and not self._is_own(message)
+        )
+
+    def _is_own(self, message: RunActivity) -> bool:
+        """Whether a workflow of this node wants it."""
+        return message.caller_app is None and self.router.owned(message.instance_id) is not None

@@ -9,69 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from perdure.actors.gate import Gate, Limits
 from perdure.actors.identity import ActorRef
-from perdure.actors.ports import Env
 from perdure.placement.membership import ClusterView, Membership, NodeRecord
-from perdure.placement.router import Router
 from perdure.runtime.workflow.activities.inquiry import TROUBLE
 from perdure.runtime.workflow.delivery import until_taken
 from perdure.runtime.workflow.messages import WORKFLOW
 from perdure.runtime.workflow.workers import wire
+from perdure.runtime.workflow.workers.dispatching import (
+    Turn,
+    TurnDispatchConfig,
+    TurnDispatchParts,
+)
 from perdure.runtime.workflow.workers.lookout import WORKFLOW_NAME, Lookout, Names
-from perdure.runtime.workflow.workers.pool import Item, Outcome, WorkerPool
+from perdure.runtime.workflow.workers.pool import Item, Outcome
 from perdure.runtime.workflow.workers.work import TURN, TurnDecided, TurnWork
 
 _TARGET = ActorRef(TURN, "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnDispatchConfig:
-    app_id: str
-    turn_seconds: float = 60.0
-    """A worker that has not answered for so long is not waited for."""
-    ask_seconds: float = 5.0
-    room_seconds: float = 0.25
-    """How often other nodes are told of room, if that has changed."""
-    repeat_seconds: float = 5.0
-    """How often they are told although it has not."""
-    again_seconds: float = 1.0
-    """What a worker would not do is offered again after this."""
-    missing_seconds: float = 5.0
-    """A name that no worker takes is logged after this."""
-
-
-@dataclass(slots=True, eq=False)
-class _Turn:
-    """One decision that an instance of this node waits for."""
-
-    work: TurnWork
-    since: float
-    item: Item | None = None
-    """In the hands of a worker of this node."""
-    node: Membership | None = None
-    """Or given to another node."""
-    is_answered: bool = False
-    is_counted: bool = False
-    """Among those that are out, as far as the limits go."""
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.item is None and self.node is None and not self.is_answered
-
-
-@dataclass(frozen=True, slots=True)
-class TurnDispatchParts:
-    """The collaborators of a dispatcher."""
-
-    router: Router
-    pool: WorkerPool
-    env: Env
-    also_wanted: Callable[[], Iterable[str]] = tuple
-    """What besides turns waits here for a worker, by names as in `lookout`."""
 
 
 class TurnDispatch:
@@ -82,10 +38,10 @@ class TurnDispatch:
         self._pool = parts.pool
         self._env = parts.env
         self._config = config
-        self._turns: dict[str, _Turn] = {}
-        self._given: dict[tuple[int, int, int], _Turn] = {}
+        self._turns: dict[str, Turn] = {}
+        self._given: dict[tuple[int, int, int], Turn] = {}
         """Those in the hands of other nodes."""
-        self._waiting: dict[str, dict[str, _Turn]] = {}
+        self._waiting: dict[str, dict[str, Turn]] = {}
         """By the name of the workflow, in the order of asking."""
         self._rooms: dict[Membership, tuple[int, int]] = {}
         """Of other nodes: turns that could begin there, and how many workers they have."""
@@ -96,6 +52,8 @@ class TurnDispatch:
         self.lookout = Lookout(
             lambda: parts.pool.streams, self._wanted, parts.env.log, config.missing_seconds
         )
+        self._deliveries: set[asyncio.Task[None]] = set()
+        """Of decisions, to their instances."""
         self._group: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
         self.given = 0
@@ -117,7 +75,7 @@ class TurnDispatch:
             return
         if there is not None:
             self._forget(there)
-        turn = self._turns[ref.id] = _Turn(message, self._loop.time())
+        turn = self._turns[ref.id] = Turn(message, self._loop.time())
         self._place(turn)
 
     def works_for(self, ref: ActorRef) -> bool:
@@ -132,7 +90,7 @@ class TurnDispatch:
     def _wanted(self) -> Iterable[str]:
         return [*(f"{WORKFLOW_NAME}{name}" for name in self._waiting), *self._also_wanted()]
 
-    def _forget(self, turn: _Turn) -> None:
+    def _forget(self, turn: Turn) -> None:
         instance_id = turn.work.instance_id
         if self._turns.get(instance_id) is turn:
             del self._turns[instance_id]
@@ -140,14 +98,14 @@ class TurnDispatch:
         self._unqueue(turn)
         self._uncount(turn)
 
-    def _unqueue(self, turn: _Turn) -> None:
+    def _unqueue(self, turn: Turn) -> None:
         line = self._waiting.get(turn.work.name)
         if line is not None and line.get(turn.work.instance_id) is turn:
             del line[turn.work.instance_id]
             if not line:
                 del self._waiting[turn.work.name]
 
-    def _uncount(self, turn: _Turn) -> None:
+    def _uncount(self, turn: Turn) -> None:
         """It is not out any more: another one may be."""
         if turn.is_counted:
             turn.is_counted = False
@@ -162,11 +120,11 @@ class TurnDispatch:
 
     # ---- where to
 
-    def _place(self, turn: _Turn) -> None:
+    def _place(self, turn: Turn) -> None:
         if not self._try(turn):
             self._waiting.setdefault(turn.work.name, {})[turn.work.instance_id] = turn
 
-    def _try(self, turn: _Turn) -> bool:
+    def _try(self, turn: Turn) -> bool:
         """Put it into somebody's hands; False if there is nobody at this moment."""
         turn.since = self._loop.time()
         if not self._gate.admits(turn.work.name):
@@ -187,7 +145,7 @@ class TurnDispatch:
         self._group.create_task(self._send(node, turn))
         return True
 
-    def _count(self, turn: _Turn) -> None:
+    def _count(self, turn: Turn) -> None:
         self._gate.enter(turn.work.name)
         turn.is_counted = True
 
@@ -208,7 +166,7 @@ class TurnDispatch:
             while line and self._try(turn := next(iter(line.values()))):
                 self._unqueue(turn)
 
-    def _place_again(self, turn: _Turn) -> None:
+    def _place_again(self, turn: Turn) -> None:
         """It was lost on its way, or its worker was."""
         turn.item = turn.node = None
         self._uncount(turn)
@@ -216,7 +174,7 @@ class TurnDispatch:
         if self._turns.get(turn.work.instance_id) is turn:
             self._place(turn)
 
-    async def _send(self, node: NodeRecord, turn: _Turn) -> None:
+    async def _send(self, node: NodeRecord, turn: Turn) -> None:
         own = self._router.own_membership
         taken = False
         if own is not None:
@@ -233,7 +191,7 @@ class TurnDispatch:
 
     # ---- answers
 
-    def _ended(self, turn: _Turn, outcome: Outcome | None) -> None:
+    def _ended(self, turn: Turn, outcome: Outcome | None) -> None:
         """A worker of this node has decided, or is gone, or would not."""
         item, turn.item = turn.item, None
         self._uncount(turn)
@@ -249,16 +207,33 @@ class TurnDispatch:
         assert isinstance(outcome, TurnDecided)
         turn.is_answered = True
         if self._group is not None:
-            self._group.create_task(self._deliver(turn.work, outcome, turn))
+            self._begin_delivery(self._group, turn.work, outcome, turn)
 
-    async def _deliver(
-        self, work: TurnWork, decided: TurnDecided, turn: _Turn | None = None
+    def _begin_delivery(
+        self,
+        group: asyncio.TaskGroup,
+        work: TurnWork,
+        decided: TurnDecided,
+        turn: Turn | None = None,
     ) -> None:
+        task = group.create_task(self._deliver(work, decided, turn))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, work: TurnWork, decided: TurnDecided, turn: Turn | None) -> None:
         """Bring a decision to its instance, wherever that is, until it has been taken."""
         target = ActorRef(WORKFLOW, work.instance_id)
         await until_taken(lambda: self._router.call(target, decided))
         if turn is not None:
             self._forget(turn)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until every decision has been taken, at most so many seconds.
+
+        What is lost with this node is decided again, by another worker.
+        """
+        if self._deliveries:
+            await asyncio.wait(self._deliveries, timeout=seconds)
 
     def answered(self, message: object) -> None:
         """A message of another node was taken by a workflow of this one."""
@@ -296,7 +271,7 @@ class TurnDispatch:
     ) -> None:
         if outcome is not None and self._group is not None:
             assert isinstance(outcome, TurnDecided)
-            self._group.create_task(self._deliver(work, outcome))
+            self._begin_delivery(self._group, work, outcome)
             return
         if item is not None and item.is_refused:
             self._loop.call_later(self._config.again_seconds, self._give_back, giver, work)
@@ -355,22 +330,30 @@ class TurnDispatch:
                 self._router.tell_node(node, _TARGET, body)
 
     def _look_at_late_ones(self) -> None:
-        """A worker that hangs keeps its turn no longer; its answer may still come first."""
+        """A worker, or a node, that hangs keeps its turn no longer, whosever it is."""
         before = self._loop.time() - self._config.turn_seconds
-        out = [turn for turn in self._turns.values() if turn.item or turn.node]
-        for turn in [turn for turn in out if turn.since < before]:
-            self._env.log.warning(
-                "a worker has not decided a turn in time; another one gets it",
-                extra={
-                    "event": "turn_late",
-                    "instance_id": turn.work.instance_id,
-                    "workflow": turn.work.name,
-                    "worker": "" if turn.item is None else turn.item.stream.name,
-                },
-            )
-            if turn.item is not None:
-                self._pool.withdraw(turn.item)
+        for item in self._pool.turns_since(before):
+            assert isinstance(item.work, TurnWork)
+            self._tell_late(item.work, item.stream.name)
+            turn = self._turns.get(item.work.instance_id)
+            self._pool.withdraw(item)
+            if turn is not None and turn.item is item:
+                self._place_again(turn)
+        given = [turn for turn in self._given.values() if turn.since < before]
+        for turn in given:
+            self._tell_late(turn.work, "")
             self._place_again(turn)
+
+    def _tell_late(self, work: TurnWork, worker: str) -> None:
+        self._env.log.warning(
+            "a worker has not decided a turn in time; another one gets it",
+            extra={
+                "event": "turn_late",
+                "instance_id": work.instance_id,
+                "workflow": work.name,
+                "worker": worker,
+            },
+        )
 
     def __repr__(self) -> str:
         return f"<TurnDispatch turns={len(self._turns)} {self._pool!r}>"

@@ -71,7 +71,8 @@ class WorkerExecution:
     # ---- events in
 
     def begin_turn(self, at_us: int, is_replaying: bool) -> None:
-        pass
+        # A worker may be at a node whose clock is behind: a timer that has fired must be due there.
+        self._last_us = max(self._last_us, at_us)
 
     def expects(self, task_id: int) -> bool:
         return task_id in self._pending or task_id in self._timers
@@ -213,6 +214,7 @@ class WorkerExecution:
 
     def recall(self, turn: h.Turn) -> None:
         """Let a stored turn have happened."""
+        self.begin_turn(turn.at_us, is_replaying=True)
         for event in turn.incoming:
             self.apply(event)
         header = turn.decided

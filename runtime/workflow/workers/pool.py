@@ -48,11 +48,22 @@ class Capacity:
 class Item:
     """One piece of work in the hands of a worker."""
 
-    __slots__ = ("address", "began_us", "ended", "is_refused", "is_turn", "stream", "token", "work")
+    __slots__ = (
+        "address",
+        "began_us",
+        "ended",
+        "is_refused",
+        "is_turn",
+        "since",
+        "stream",
+        "token",
+        "work",
+    )
 
     def __init__(
         self, token: str, work: TurnWork | RunActivity, stream: WorkerStream, ended: Ended
     ) -> None:
+        self.since = asyncio.get_running_loop().time()
         self.token = token
         self.work = work
         self.stream = stream
@@ -113,11 +124,14 @@ class WorkerStream:
         self._queue.append(None)
         self._filled.set()
 
-    async def next(self) -> Item | None:
-        """The next item to be sent, or None for a ping.
+    async def next(self) -> Item:
+        """The next item to be sent. Raises `WorkerGone` once the stream is closed."""
+        while (item := await self.next_or_ping()) is None:
+            pass
+        return item
 
-        Raises `WorkerGone` once the stream is closed.
-        """
+    async def next_or_ping(self) -> Item | None:
+        """The next item to be sent, or None for a ping. Raises `WorkerGone`."""
         while not self._queue:
             if self.is_closed:
                 raise WorkerGone(f"the stream to {self.name} is closed")
@@ -277,6 +291,10 @@ class WorkerPool:
             token = self._by_address.get((is_turn, instance_id, task_id), "")
         item = self._items.get(token)
         return item if item is not None and item.is_turn == is_turn else None
+
+    def turns_since(self, before: float) -> list[Item]:
+        """Turns that a worker has had since a time before that, by the loop's clock."""
+        return [item for item in self._items.values() if item.is_turn and item.since < before]
 
     def answer(self, item: Item, outcome: Outcome) -> None:
         """An item is done."""

@@ -20,6 +20,7 @@ from perdure.runtime.workflow.codec import (
     decode_turn,
     encode_event,
     encode_turn,
+    plain,
 )
 from perdure.runtime.workflow.workers.lookout import Names
 from perdure.runtime.workflow.workers.work import Step, TurnWork
@@ -104,5 +105,5 @@ def _work_of(fields: list[Any]) -> TurnWork:
 
 
 def _pack(*fields: Any) -> bytes:
-    packed: bytes = msgpack.packb(fields)
+    packed: bytes = msgpack.packb(fields, default=plain)
     return packed

@@ -1,0 +1,353 @@
+"""Simulated worker processes: they connect to nodes, take work, answer it, and go. An owner module.
+
+A worker has an event loop of its own and a line to one node at a time. What the node's end of the
+line does is what the gRPC edge does there: it takes items from the pool, and brings answers to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.activities.context import ActivityContext
+from perdure.runtime.workflow.failure import failure_of
+from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.pool import Capacity, Item, WorkerGone, WorkerPool
+from perdure.runtime.workflow.workers.work import TurnWork
+from tests.simulation.far import Answer, Asked, decide, decision
+from tests.simulation.process import Machine, SimProcess
+from tests.simulation.programs import Activities
+from tests.simulation.world import NodeLoop, World
+
+_SILENT = logging.Logger("worker", logging.CRITICAL)
+
+Outcome = Answer | h.TaskCompleted | h.TaskFailed
+
+
+@dataclass(slots=True)
+class Manners:
+    """How badly workers behave at present. Probabilities are per item."""
+
+    slow_turn: float = 0.0
+    """Takes its time, as long as after which another worker gets the turn."""
+    mute: float = 0.0
+    """Takes a turn and never answers."""
+    twice: float = 0.0
+    """Says it again, later, to whomever it is connected to by then."""
+    refuse: float = 0.0
+    """Would not do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One item, on its way to a worker."""
+
+    token: str
+    what: Asked | RunActivity
+
+
+@dataclass(slots=True)
+class Stay:
+    """For how long a worker was connected to a node: both by the names of their processes."""
+
+    worker: str
+    node: str
+    since: float
+    until: float = float("inf")
+    heard: float = 0.0
+    """When the worker knew of its end, which may have been stopped meanwhile."""
+
+
+class Line:
+    """The connection of a worker to one node. Its methods say at whose end they run."""
+
+    def __init__(self, worker: SimWorker, node: SimProcess, number: int) -> None:
+        self._worker = worker
+        self._node = node
+        self._number = number
+        self._world = worker.world
+        self._serving: asyncio.Task[None] | None = None
+        self._last = 0.0
+        self.stay = Stay(worker.loop.name, node.loop.name, self._world.now)
+        self.closed: asyncio.Future[None] = worker.loop.create_future()
+        """Of the worker's end."""
+
+    def _delay(self) -> float:
+        return self._world.rng.uniform(0.0002, 0.003)
+
+    # ---- the node's end
+
+    def arrive(self) -> None:
+        """The node hears of the worker."""
+        node = self._node
+        if not node.is_ready or not self._worker.loop.alive or self.closed.done():
+            self._end_at_worker()
+            return
+        node.streams[self._number] = self._end_at_worker  # If the node dies.
+        self._serving = node.loop.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        node, engine = self._node, self._node.engine
+        assert engine is not None
+        stream = engine.pool.connect(self._worker.capacity, self._worker.loop.name)
+        try:
+            while True:
+                self._send(await stream.next(), engine.pool)
+        except WorkerGone:
+            pass
+        finally:
+            if node.loop.alive:
+                node.streams.pop(self._number, None)
+                engine.pool.disconnect(stream)
+                self._end_at_worker()
+
+    def _send(self, item: Item, pool: WorkerPool) -> None:
+        work = item.work
+        if isinstance(work, TurnWork):
+            item.began_us = max(self._node.env.now_us(), work.floor_us)
+            known = item.stream.known_events(work)
+            steps = [step.turn for step in work.past[: work.past_count]]
+            item.stream.remember(work, len(steps))
+            order = Order(
+                item.token,
+                Asked(
+                    instance_id=work.instance_id,
+                    execution=work.execution,
+                    name=work.name,
+                    steps=steps[known:],
+                    known=known,
+                    incoming=work.incoming,
+                    began_us=item.began_us,
+                ),
+            )
+        else:
+            order = Order(item.token, work)
+        # One after the other, as on every stream.
+        self._last = max(self._last, self._world.now + self._delay())
+        self._world.at(self._last, self._deliver, order)
+
+    def answered(self, token: str, is_turn: bool, outcome: Outcome | None) -> None:
+        """A call of the worker's reaches the node; None: it would not do it."""
+        node = self._node
+        if node.is_ready:
+            node.loop.call_soon(self._answered, token, is_turn, outcome)
+
+    def _answered(self, token: str, is_turn: bool, outcome: Outcome | None) -> None:
+        assert self._node.engine is not None
+        pool = self._node.engine.pool
+        item = pool.find(token, is_turn=is_turn, instance_id="", task_id=0)
+        if item is None:
+            return
+        if outcome is None:
+            pool.refuse(item)
+        elif isinstance(outcome, Answer):
+            assert isinstance(item.work, TurnWork)
+            pool.answer(item, decision(item.work, item.began_us, outcome))
+        else:
+            pool.answer(item, outcome)
+
+    def drop(self, noticed: float) -> None:
+        """The worker has gone, or the line; so much later the node finds out."""
+        self.stay.until = min(self.stay.until, self._world.now + noticed)
+        self._world.after(noticed, self._hang_up)
+
+    def _hang_up(self) -> None:
+        serving = self._serving
+        if serving is not None and self._node.loop.alive:
+            self._node.loop.call_soon(serving.cancel)
+
+    # ---- the worker's end
+
+    def _deliver(self, order: Order) -> None:
+        loop = self._worker.loop
+        if loop.alive and not self.closed.done():
+            loop.call_soon(self._worker.take, order)
+
+    def _end_at_worker(self) -> None:
+        self.stay.until = min(self.stay.until, self._world.now)
+        self._world.after(self._delay(), self._closed)
+
+    def _closed(self) -> None:
+        if self._worker.loop.alive and not self.closed.done():
+            self._worker.loop.call_soon(self.close)
+
+    def close(self) -> None:
+        self.stay.heard = self._world.now
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+class SimWorker:
+    """One worker process, from its start to its end."""
+
+    def __init__(self, force: Workforce, name: str, loop: NodeLoop, capacity: Capacity) -> None:
+        self._force = force
+        self.world = force.world
+        self.name = name
+        self.loop = loop
+        self.capacity = capacity
+        self.line: Line | None = None
+        self._histories: dict[tuple[str, int], list[h.Turn]] = {}
+        """What it was sent on this line."""
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Connect to one node after the other, for ever."""
+        rng = self.world.rng
+        async with asyncio.TaskGroup() as self._group:
+            while True:
+                ready = self._force.machine.ready
+                if ready:
+                    self._histories.clear()
+                    line = self.line = self._force.connect(self, rng.choice(ready))
+                    await line.closed
+                    self.line = None
+                await asyncio.sleep(rng.choice((0.02, 0.2, 1.0)))
+
+    def kill(self) -> None:
+        """kill -9; mostly the system tells the node."""
+        if self.line is not None:
+            self.line.drop(self._force.noticed())
+        self.loop.kill()
+
+    def move(self) -> None:
+        """Leave a node, whatever it has asked for, for another one perhaps."""
+        line = self.line
+        if line is not None and not line.closed.done():
+            line.drop(self._force.noticed())
+            line.close()
+
+    # ---- work
+
+    def take(self, order: Order) -> None:
+        assert self._group is not None
+        what = order.what
+        steps = self._past(what) if isinstance(what, Asked) else ()
+        self._group.create_task(self._do(order, steps))
+
+    def _past(self, asked: Asked) -> list[h.Turn]:
+        """All steps of a turn, with those that the node has left out."""
+        run = (asked.instance_id, asked.execution)
+        if not self.capacity.keeps_history:
+            assert not asked.known
+            return list(asked.steps)
+        had = self._histories.get(run, [])
+        if asked.known > len(had):
+            text = f"{self.loop.name} is to know {asked.known} steps of {run}, has {len(had)}"
+            raise self.world.violated(text)
+        past = self._histories[run] = [*had[: asked.known], *asked.steps]
+        return past
+
+    async def _do(self, order: Order, steps: Sequence[h.Turn]) -> None:
+        world, manners, what = self.world, self._force.manners, order.what
+        rng, is_turn = world.rng, isinstance(order.what, Asked)
+        if rng.random() < manners.refuse:
+            self._answer(order.token, is_turn, None)
+            return
+        outcome: Outcome
+        if isinstance(what, Asked):
+            if rng.random() < manners.mute:
+                return
+            if rng.random() < manners.slow_turn:
+                await asyncio.sleep(self._force.turn_seconds * rng.uniform(0.5, 1.5))
+            elif rng.random() < 0.5:
+                await asyncio.sleep(rng.choice((0.001, 0.02, 0.2)))
+            try:
+                outcome = decide(what, steps)
+            except Exception as error:
+                text = f"I8: {self.loop.name} cannot decide {what.instance_id}: {error!r}"
+                raise world.violated(text) from error
+        else:
+            outcome = await self._run(what)
+        self._answer(order.token, is_turn, outcome)
+        if rng.random() < manners.twice:
+            await asyncio.sleep(rng.choice((0.0, 0.005, 0.02, 0.1, 2.0)))
+            self._answer(order.token, is_turn, outcome)
+
+    async def _run(self, message: RunActivity) -> h.TaskCompleted | h.TaskFailed:
+        task_id = message.task_id
+        context = ActivityContext(message, _SILENT)
+        try:
+            order = msgspec.json.decode(message.input or "null")
+            result = await self._force.activities.work(context, order)
+        except Exception as error:
+            return h.TaskFailed(task_id, failure_of(error))
+        return h.TaskCompleted(task_id, msgspec.json.encode(result).decode())
+
+    def _answer(self, token: str, is_turn: bool, outcome: Outcome | None) -> None:
+        """A call of its own, to whatever node the worker is connected to."""
+        line = self.line
+        if line is not None:
+            delay = self.world.rng.uniform(0.0002, 0.004)
+            self.world.after(delay, line.answered, token, is_turn, outcome)
+
+
+@dataclass(slots=True)
+class Workforce:
+    """All workers, and who starts the next one in place of one that has ended."""
+
+    world: World
+    machine: Machine
+    activities: Activities
+    turn_seconds: float
+    manners: Manners = field(default_factory=Manners)
+    workers: dict[str, SimWorker] = field(default_factory=dict)
+    stays: list[Stay] = field(default_factory=list)
+    _capacities: dict[str, Capacity] = field(default_factory=dict)
+    _started: int = 0
+
+    def add(self, name: str, capacity: Capacity) -> None:
+        """One more worker."""
+        self._capacities[name] = capacity
+        self._start(name)
+
+    def _start(self, name: str) -> None:
+        self._started += 1
+        loop = self.world.loop(f"{name}.{self._started}")
+        worker = self.workers[name] = SimWorker(self, name, loop, self._capacities[name])
+        self.world.log("WORKER", loop.name)
+        loop.create_task(worker.run())
+
+    def connect(self, worker: SimWorker, node: SimProcess) -> Line:
+        line = Line(worker, node, len(self.stays))
+        self.stays.append(line.stay)
+        self.world.after(self.world.rng.uniform(0.001, 0.01), line.arrive)
+        return line
+
+    def noticed(self) -> float:
+        """Until a node finds out that a worker has gone."""
+        rng = self.world.rng
+        return 3.0 if rng.random() < 0.1 else rng.uniform(0.0, 0.01)
+
+    # ---- faults
+
+    def kill_one(self) -> None:
+        worker = self._one()
+        if worker is not None:
+            self.world.log("KILL", worker.loop.name)
+            worker.kill()
+            self.world.after(self.world.rng.choice((0.05, 0.5, 3.0)), self._start, worker.name)
+
+    def _one(self) -> SimWorker | None:
+        living = [worker for worker in self.workers.values() if worker.loop.alive]
+        return self.world.rng.choice(living) if living else None
+
+    def move_one(self) -> None:
+        worker = self._one()
+        if worker is not None:
+            self.world.log("MOVE", worker.loop.name)
+            worker.loop.call_soon(worker.move)
+
+    def freeze_one(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT some time later."""
+        worker = self._one()
+        if worker is not None and not worker.loop.frozen:
+            loop = worker.loop
+            self.world.log("FREEZE", loop.name, seconds)
+            loop.freeze()
+            self.world.after(seconds, loop.thaw)

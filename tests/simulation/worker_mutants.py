@@ -11,7 +11,7 @@ import msgspec
 
 from perdure.actors.messages import Delivery
 from perdure.runtime.workflow import messages as m
-from perdure.runtime.workflow.activities.dispatch import ActivityDispatch
+from perdure.runtime.workflow.activities.dispatching import DispatchParts
 from perdure.runtime.workflow.turn import TurnDraft
 from perdure.runtime.workflow.workers.dispatch import TurnDispatch
 from perdure.runtime.workflow.workers.dispatching import TurnDispatchConfig
@@ -128,7 +128,7 @@ def gives_nothing_to_new_workers() -> Patch:
 
 def leaves_activities_where_no_worker_is() -> Patch:
     """A former owner keeps what waits there for a worker."""
-    return mock.patch.object(ActivityDispatch, "_is_stranded", return_value=False)
+    return mock.patch.object(DispatchParts, "is_stranded", return_value=False)
 
 
 def trusts_the_memory_of_another_run() -> Patch:

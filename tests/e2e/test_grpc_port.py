@@ -60,17 +60,16 @@ def test_a_port_that_is_new_in_the_settings_is_not_opened_by_a_roll(
     perdure: Perdure, app: str
 ) -> None:
     served = perdure.serve(app, "--workers", "2")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (perdure.place / "perdure.toml").write_text(f"grpc_port = {port}\n")
-    served.signal(signal.SIGHUP)
-    said: list[str] = []
-    while "all workers have been replaced" not in (line := served.line()):
-        assert line, said
-        said.append(line)
+    # Held all the while: a worker that opens it fails to start, and nobody else can get it.
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        (perdure.place / "perdure.toml").write_text(f"grpc_port = {port}\n")
+        served.signal(signal.SIGHUP)
+        said: list[str] = []
+        while "all workers have been replaced" not in (line := served.line()):
+            assert line, said
+            said.append(line)
     assert any(f"grpc_port {port} is new and not served" in line for line in said)
-    with socket.create_server(("127.0.0.1", port)):
-        pass  # Nobody has it.
 
 
 def test_an_app_alone_has_no_grpc_port(perdure: Perdure, app: str) -> None:

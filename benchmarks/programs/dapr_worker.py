@@ -1,45 +1,16 @@
 """The workflows that are measured, by Dapr's SDK: dapr_worker.py PORT. An edge module."""
 
 import sys
-from collections.abc import Generator
-from typing import Any
 
 from dapr.ext.workflow import WorkflowRuntime, when_all
 
 from benchmarks.programs.answering import answer_questions
-
-Steps = Generator[Any, Any, Any]
-
-
-def remote_step(_ctx: Any, number: int) -> int:
-    return number + 1
-
-
-def remote_noop(ctx: Any, number: int) -> Steps:
-    """One activity that does next to nothing."""
-    result = yield ctx.call_activity(remote_step, input=number)
-    return result
-
-
-def remote_chain(ctx: Any, length: int) -> Steps:
-    """Steps one after the other."""
-    done = 0
-    while done < length:
-        done = yield ctx.call_activity(remote_step, input=done)
-    return done
-
-
-def remote_fan_out(ctx: Any, width: int) -> Steps:
-    """Steps side by side."""
-    results = yield when_all(
-        [ctx.call_activity(remote_step, input=number) for number in range(width)]
-    )
-    return sum(results)
+from benchmarks.programs.flows import remote_step, workflows
 
 
 def main(port: str) -> None:
     runtime = WorkflowRuntime(host="127.0.0.1", port=port)
-    for workflow in (remote_noop, remote_chain, remote_fan_out):
+    for workflow in workflows(when_all):
         runtime.register_workflow(workflow)
     runtime.register_activity(remote_step)
     runtime.start()

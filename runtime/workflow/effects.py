@@ -76,21 +76,15 @@ class Effects:
     def _fail(self, event: h.Outgoing, problem: str) -> None:
         """Let a call fail that nobody can ever answer; of a detached one nobody hears."""
         row, failure = self.row, h.Failure("ValueError", problem, non_retryable=True)
+        failed: h.TaskFailed | h.ChildWorkflowInstanceFailed
         match event:
             case h.TaskScheduled(task_id):
-                kind, answer = (
-                    "task",
-                    m.Completion(row.key, row.execution, h.TaskFailed(task_id, failure)),
-                )
+                kind, failed = "task", h.TaskFailed(task_id, failure)
             case h.ChildWorkflowInstanceCreated(task_id):
-                kind, answer = (
-                    "child",
-                    m.Completion(
-                        row.key, row.execution, h.ChildWorkflowInstanceFailed(task_id, failure)
-                    ),
-                )
+                kind, failed = "child", h.ChildWorkflowInstanceFailed(task_id, failure)
             case _:
                 return
+        answer = m.Completion(row.key, row.execution, failed)
         message_id = f"{kind}:{row.key}:{row.execution}:{task_id}"
         self.draft.send(ActorRef(m.WORKFLOW, row.instance_id), message_id, answer)
 

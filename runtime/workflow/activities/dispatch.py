@@ -37,7 +37,6 @@ class ActivityDispatch:
         self._runner = parts.runner
         self._has_code = parts.has_code
         self._look_again = parts.look_again
-        self._has_worker = parts.has_worker
         self._parts = parts
         self._config = config
         self._inquiry = Inquiry(parts.router, config.ask_seconds, config.patience_seconds)
@@ -128,7 +127,7 @@ class ActivityDispatch:
             node
             for node in others
             if self._rooms.of(node.membership).at_workers > 0
-            and self._has_worker(node.membership, message.name)
+            and self._parts.has_worker(node.membership, message.name)
         ]
         if self._runner.has_worker(message.name) or not roomy:
             self._run_here(message)

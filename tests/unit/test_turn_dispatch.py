@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from perdure.actors.errors import Retryable
+from perdure.actors.gate import Limits
 from perdure.actors.identity import ActorRef
 from perdure.placement.errors import NodeUnreachable
 from perdure.runtime.workflow.workers import wire
@@ -50,6 +51,37 @@ async def test_a_turn_for_which_no_worker_has_room_waits_for_one(desk: Desk) -> 
     await settle()
     assert await desk.offered(stream) == ["b"]
     assert await desk.offered(desk.worker()) == ["c"]
+
+
+@scene
+async def test_no_more_turns_are_out_than_the_limits_allow(desk: Desk) -> None:
+    stream = desk.worker()
+    desk.dispatch.limit(Limits(2, {"order": 1}))
+    first = desk.want("a")
+    desk.want("b")
+    desk.want("c", name="bill")
+    desk.want("d", name="bill")
+    one, other = await stream.next(), await stream.next()
+    assert [one.work.instance_id, other.work.instance_id] == ["a", "c"]
+    assert not stream.take_unsent()
+    desk.pool.answer(one, decided(first))
+    await settle()
+    assert await desk.offered(stream) == ["b"]
+    desk.dispatch.limit(Limits())
+    assert await desk.offered(stream) == ["d"]
+
+
+@scene
+async def test_a_turn_that_is_lost_counts_no_more(desk: Desk) -> None:
+    desk.dispatch.limit(Limits(1))
+    first, second = desk.worker(), desk.worker()
+    desk.want("a")
+    desk.pool.disconnect(first)
+    await settle()
+    assert await desk.offered(second) == ["a"]
+    desk.dispatch.receive(ActorRef(TURN, "a"), turn("a", after=1))  # It was decided elsewhere.
+    await settle()
+    assert await desk.offered(second) == ["a"]
 
 
 @scene

@@ -8,9 +8,8 @@ from typing import Any
 from perdure.placement.membership import Membership
 from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.workers.work import TurnWork
 from tests.cluster.nodes import Nodes, output, until
-from tests.support.serving_workers import Worker, call, completed
+from tests.support.workers import Worker, call, completed
 
 
 async def two(nodes: Nodes) -> tuple[Node, Node]:
@@ -31,17 +30,20 @@ async def test_every_node_says_which_worker_is_missing_on_any(nodes: Nodes) -> N
         "no connected worker runs workflow 'ship'",
     )
     worker = Worker(second, turn_names=frozenset({"ship"}))
-    await worker.turn(completed('"done"'))
+    await worker.turn(completed("done"))
     assert await output(first, id_) == '"done"'
     await until(lambda: not first.engine.missing_workers(), "nothing is missing")
     await until(lambda: not second.engine.missing_workers(), "nothing is missing")
-    worker.go()
+    worker.leave()
 
 
 async def test_a_node_whose_workers_have_other_names_is_given_nothing(nodes: Nodes) -> None:
     first, second = await two(nodes)
     other = Worker(second, turn_names=frozenset({"bill"}), activity_names=frozenset({"weigh"}))
-    names = {"turn_names": frozenset({"ship"}), "activity_names": frozenset({"label"})}
+    names: dict[str, Any] = {
+        "turn_names": frozenset({"ship"}),
+        "activity_names": frozenset({"label"}),
+    }
     right = Worker(first, **names)
     await until(lambda: first.engine.tenure.turns.workers == 2, "it knows of both")
     id_ = nodes.id_of(first)
@@ -53,11 +55,11 @@ async def test_a_node_whose_workers_have_other_names_is_given_nothing(nodes: Nod
     assert first.engine.tenure.dispatch.sent == first.engine.tenure.turns.given == 0
     packer = Worker(second, turn_names=frozenset(), activity_names=frozenset({"pack"}))
     assert (await packer.activity()).name == "pack"
-    await right.turn(completed("1"))
+    await right.turn(completed(1))
     assert await output(second, id_) == "1"
     assert other.stream.load == 0
     for worker in (other, right, packer):
-        worker.go()
+        worker.leave()
 
 
 async def test_a_turn_that_another_nodes_worker_refuses_pauses_before_it_is_offered_again(
@@ -70,16 +72,15 @@ async def test_a_turn_that_another_nodes_worker_refuses_pauses_before_it_is_offe
     await first.service.start("ship", instance_id=id_)
     turns, fence = second.engine.tenure.turns, first.engine.tenure.fence
     turns._config = replace(turns._config, again_seconds=3600.0)
-    item = await worker.item()
-    work = item.work
-    assert isinstance(work, TurnWork)
-    worker.refuse(item)
+    given = await worker.next()
+    work = given.turn
+    given.refuse()
     second_try = nodes.id_of(first, "other")
     await first.service.start("ship", instance_id=second_try)
-    assert (await worker.turn(completed("1"))).instance_id == second_try
+    assert (await worker.turn(completed(1))).instance_id == second_try
     assert await output(first, second_try) == "1"
     assert worker.stream.load == 0  # Nor has the first one come back.
     turns._give_back(Membership(fence.node_id, fence.generation), work)
-    assert (await worker.turn(completed("2"))).instance_id == id_
+    assert (await worker.turn(completed(2))).instance_id == id_
     assert await output(first, id_) == "2"
-    worker.go()
+    worker.leave()

@@ -10,7 +10,7 @@ from typing import Any
 from perdure.runtime.node import Node
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from tests.rpc.serving import Client, connected
-from tests.support.serving_workers import serving_workers
+from tests.support.workers import serving_workers
 
 PATIENCE = 15.0
 

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from perdure.runtime.node import Node
+from perdure.runtime.config import NodeConfig
+from perdure.runtime.node import App, Node
+from perdure.runtime.storage.opening import MEMORY
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.executor import ContinuedAsNew
 from perdure.runtime.workflow.messages import RunActivity
@@ -18,6 +23,21 @@ from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 PATIENCE = 15.0
 """Seconds after which a test gives up."""
+
+
+@asynccontextmanager
+async def serving_workers(
+    app: App = None, *, http: bool = False, **settings: Any
+) -> AsyncIterator[Node]:
+    """A node for workers, in memory."""
+    chosen: dict[str, Any] = {
+        "port": 0,
+        "grpc_port": 0,
+        "drain_seconds": 0.2,
+        "store": Path(MEMORY),
+    } | settings
+    async with Node(app, config=NodeConfig(**chosen), http=http) as node:
+        yield node
 
 
 class Given:
@@ -35,6 +55,10 @@ class Given:
     @property
     def activity(self) -> RunActivity:
         assert isinstance(self.item.work, RunActivity)
+        return self.item.work
+
+    @property
+    def work(self) -> TurnWork | RunActivity:
         return self.item.work
 
     @property
@@ -68,7 +92,7 @@ class Given:
 
     def end(self, output: Any = None) -> None:
         """Answer a turn: the run has completed."""
-        self.decide(h.ExecutionCompleted(h.Status.COMPLETED, json.dumps(output)))
+        self.decide(completed(output))
 
     def again(self, input: Any = None, *carried: h.EventRaised, **more: Any) -> None:
         """Answer a turn: the run is to begin anew."""
@@ -95,6 +119,18 @@ class Worker:
         async with asyncio.timeout(PATIENCE):
             return Given(self, await self.stream.next())
 
+    async def turn(self, *outgoing: h.Outgoing, **more: Any) -> TurnWork:
+        """Take the next turn, and decide it."""
+        given = await self.next()
+        given.decide(*outgoing, **more)
+        return given.turn
+
+    async def activity(self, result: Any = None) -> RunActivity:
+        """Take the next activity, and complete it."""
+        given = await self.next()
+        given.complete(result)
+        return given.activity
+
     def leave(self) -> None:
         """Drop the stream, with all that it has in hand."""
         self.pool.disconnect(self.stream)
@@ -103,3 +139,8 @@ class Worker:
 def call(task_id: int, name: str = "pay", input: Any = None) -> h.TaskScheduled:
     """An activity, asked for."""
     return h.TaskScheduled(task_id, name, json.dumps(input), f"e-{task_id}")
+
+
+def completed(output: Any = None) -> h.ExecutionCompleted:
+    """The run has completed, asked for."""
+    return h.ExecutionCompleted(h.Status.COMPLETED, json.dumps(output))

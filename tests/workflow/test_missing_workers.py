@@ -12,7 +12,7 @@ from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.service import WorkflowView
 from tests.cluster.nodes import in_time, recorded, until
-from tests.support.serving_workers import Worker, call, completed, serving_workers
+from tests.support.workers import Worker, call, completed, serving_workers
 
 NO_WORKFLOW = "no connected worker runs workflow 'ship'"
 NO_ACTIVITY = "no connected worker runs activity 'pack'"
@@ -56,7 +56,7 @@ async def test_a_worker_that_does_not_say_what_it_has_has_everything() -> None:
     async with serving_workers() as node:
         worker = Worker(node)
         await node.service.start("ship", instance_id="o")
-        await worker.item()
+        await worker.next()
         assert (await node.service.get("o")).waiting is None
 
 

@@ -61,10 +61,7 @@ def limits(rng: random.Random, *, has_workers: bool) -> EngineConfig:
                 concurrency=rng.choice((1, 3, 1000)),
                 threads=rng.choice((1, 100)),
                 backlog_max=rng.choice((2, 10_000)),
-                # With fewer in all than nodes, some may run none: there, workers would stay idle.
-                limits=rng.choice(
-                    (Limits(), Limits(), Limits(7 if has_workers else 5, {"work": 4}))
-                ),
+                limits=rng.choice((Limits(), Limits(), Limits(5, {"work": 4}))),
             ),
             workflows=WorkflowConfig(unclean_deaths_max=rng.choice((1, 1000, 1000))),
         ),

@@ -133,10 +133,11 @@ class LiveInstance:
         if not self._lost or row is None or self.stalled is not None:
             return
         lost, self._lost = self._lost, {}
+        effects = self.effects(row, draft)  # One for all: it keeps the history that goes with them.
         for task_id, event in lost.items():
             is_answered = f"task:{row.key}:{row.execution}:{task_id}" in unread
             if task_id in self.open_tasks and not (is_answered or draft.is_new_run):
-                self.effects(row, draft).run_activity(event, again=True)
+                effects.run_activity(event, again=True)
 
     # ---- the code
 

@@ -100,3 +100,13 @@ class Executor(Protocol):
     def close(self) -> None:
         """Give up the live code."""
         ...
+
+
+def due_before(executor: Executor | None, event: h.Incoming) -> int:
+    """The time before which code must not see this event; 0 if any is right.
+
+    A timer that has fired was due, though the clock be set back before the code gets to know.
+    """
+    if executor is None or not isinstance(event, h.TimerFired):
+        return 0
+    return executor.due(event.task_id) or 0

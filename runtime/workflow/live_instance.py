@@ -198,6 +198,10 @@ class LiveInstance:
         execution.apply(event)
         self._see_outcome(execution, draft)
 
+    def is_of_this_run(self, answer: m.Completion) -> bool:
+        row = self.row
+        return row is not None and (row.key, row.execution) == (answer.key, answer.execution)
+
     def decide(self, decided: TurnDecided, draft: TurnDraft) -> None:
         """A worker has decided the next turn. It counts only if it is the next one indeed."""
         execution, row = self.execution, self.row

@@ -15,7 +15,7 @@ from perdure.actors.unit_of_work import Decision
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
-from perdure.runtime.workflow.executor import Executor
+from perdure.runtime.workflow.executor import Executor, due_before
 from perdure.runtime.workflow.failure import instance_already_exists
 from perdure.runtime.workflow.live_instance import LiveInstance
 from perdure.runtime.workflow.open_fork import Opening
@@ -270,12 +270,14 @@ class WorkflowActor:
     ) -> None:
         """A worker's answer. One that comes too late, or twice, changes nothing."""
         execution = self._live.execution
-        counts = isinstance(execution, WorkerExecution) and execution.follows(message)
-        if counts and draft.has_events and (draft.decided or message.stalled):
-            draft.ends_here = True
+        if not isinstance(execution, WorkerExecution) or not execution.follows(message):
+            draft.reply(delivery, None)
+            return
+        if draft.has_events and (draft.decided or execution.objection(message)):
+            draft.ends_here = True  # A turn that stalls writes no events.
             return
         draft.reply(delivery, None)
-        if not counts or draft.is_over:
+        if draft.is_over:
             return
         was_stalled = self._live.stalled is not None
         self._live.decide(message, draft)
@@ -284,6 +286,9 @@ class WorkflowActor:
 
     def _take_kept(self, draft: TurnDraft, now_us: int) -> None:
         """The stall is over: what waited for that comes now."""
+        for kept in self._kept.values():
+            if isinstance(kept.body, m.Completion) and self._live.is_of_this_run(kept.body):
+                draft.at_us = max(draft.at_us, due_before(self._live.execution, kept.body.event))
         for kept in list(self._kept.values()):
             self._take(kept, draft, now_us)
         self._kept.clear()
@@ -317,7 +322,7 @@ class WorkflowActor:
 
     def _complete(self, message: m.Completion, delivery: Delivery, draft: TurnDraft) -> None:
         row, event = self._live.row, message.event
-        if row is None or (row.key, row.execution) != (message.key, message.execution):
+        if row is None or not self._live.is_of_this_run(message):
             return  # Of a run that is over, or of an instance that is gone.
         message_id = f"task:{message.key}:{message.execution}:{event.task_id}"
         if self._live.stalled is not None:
@@ -328,10 +333,11 @@ class WorkflowActor:
             return
         assert self._live.execution is not None
         if self._live.execution.expects(event.task_id):
-            if isinstance(event, h.TimerFired) and not draft.is_open:
-                # It fired in a stall. Should the clock have been set back, it had still been due.
-                due_us = self._live.execution.due(event.task_id)
-                draft.at_us = max(draft.at_us, due_us or 0)
+            due_us = due_before(self._live.execution, event)
+            if draft.is_open and due_us > draft.at_us:
+                draft.ends_here = True  # The code has been told an earlier time for this turn.
+                return
+            draft.at_us = max(draft.at_us, due_us)
             self._live.open_tasks.discard(event.task_id)
             self._live.apply(event, draft)
 

@@ -100,7 +100,7 @@ def check_repeats(
             if any(
                 before.began <= until and after.began >= since
                 for since, until in excuses[before.pid]
-            ):
+            ) or any(since <= after.began <= until for since, until in excuses[after.pid]):
                 continue
             ran = ", ".join(f"{by_pid[run.pid].log.stem} at {run.began:.3f}" for run in times)
             problems.append(Problem(UNEXPLAINED, f"{call} ran on {ran}"))

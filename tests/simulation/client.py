@@ -42,7 +42,7 @@ class Client:
         self.echoes = 0.0
         """How often a request with an idempotency key arrives twice."""
         self._machine = machine
-        self._shadow = shadow
+        self.shadow = shadow
         self._requests = 0
         self._under_way: dict[str, set[int]] = {}
 
@@ -99,9 +99,9 @@ class Client:
 
     def family_of(self, instance_id: str) -> set[int]:
         """The keys of an instance and of all that descends from it, as far as it exists."""
-        life = self._shadow.current.get(instance_id)
+        life = self.shadow.current.get(instance_id)
         family = set() if life is None else {life.key}
-        for key, other in self._shadow.by_key.items():  # Parents come before their children.
+        for key, other in self.shadow.by_key.items():  # Parents come before their children.
             started = other.run.started if other.runs else None
             if started is not None and started.parent is not None and started.parent.key in family:
                 family.add(key)
@@ -109,7 +109,7 @@ class Client:
 
     def survivors_of(self, family: set[int]) -> list[str]:
         """Which of them are still there."""
-        lives = [self._shadow.by_key[key] for key in sorted(family)]
+        lives = [self.shadow.by_key[key] for key in sorted(family)]
         return [life.instance_id for life in lives if not life.is_gone]
 
     async def pause(self, seconds: float) -> None:
@@ -135,7 +135,7 @@ class Client:
         result: Any = None
         error: Exception | None = None
         method, target = asked.method, asked.target
-        purges = self._shadow.purges.get(target, 0)
+        purges = self.shadow.purges.get(target, 0)
         try:
             if method == "start":
                 result = await process.call(
@@ -146,16 +146,17 @@ class Client:
         except (Refused, Retryable) as raised:
             error = raised
         else:
-            self._acknowledged(method, target, asked.options, purges)
+            self._acknowledged(asked, purges, result)
         if process.connections.pop(asked.number, None) is None:
             return
         self.world.log("ANSWER", method, target, type(error).__name__ if error else "ok")
         self._under_way[target].discard(asked.number)
         self.world.after(self._delay(), _answer, asked.answer, result, error)
 
-    def _acknowledged(self, method: str, target: str, options: dict[str, Any], purges: int) -> None:
+    def _acknowledged(self, asked: Request, purges: int, result: Any) -> None:
         """The answer leaves the process: what it says must be durable by now (I15)."""
-        shadow = self._shadow
+        method, target, options = asked.method, asked.target, asked.options
+        shadow = self.shadow
         life = shadow.current.get(target)
         purged = shadow.purges.get(target, 0) > purges
         key = options.get("idempotency_key")
@@ -180,6 +181,9 @@ class Client:
                 is_true = purged or (life is not None and life.status.is_terminal)
             case "purge":
                 is_true = purged
+            case "rerun":
+                made = shadow.current.get(result)
+                is_true = made is not None and made.source == target
         if not is_true:
             raise self.world.violated(f"I15: {method} of '{target}' acknowledged, but not durable")
 

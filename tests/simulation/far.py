@@ -64,14 +64,19 @@ def replayed(instance_id: str, number: int, name: str, steps: Sequence[h.Turn]) 
     """The code as the steps leave it. Raises `NonDeterminismError` if it does not follow them."""
     definition = CODE_OF_WORKERS.workflow(name)
     assert definition is not None
-    execution = Execution(Run(definition, instance_id, number, CODE_OF_WORKERS, _SILENT))
+    started = steps[0].incoming[0] if steps else None
+    forks = started.forks if isinstance(started, h.ExecutionStarted) else ()
+    forked = forks[-1].turns if forks else 0
+    run = Run(definition, instance_id, number, CODE_OF_WORKERS, _SILENT, forks=forks)
+    execution = Execution(run)
     execution.recorded_patches = frozenset(name for step in steps for name in step.patches)
     try:
-        for step in steps:
+        for at, step in enumerate(steps):
             assert step.decided is not None
             began_us = step.decided.began_us
             _see(execution, step.incoming, began_us, is_replaying=True)
-            replay(execution, msgspec.structs.replace(step, at_us=began_us, incoming=()))
+            seen = msgspec.structs.replace(step, at_us=began_us, incoming=())
+            replay(execution, seen, is_forked=at < forked)
     except BaseException:
         execution.close()
         raise

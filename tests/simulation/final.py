@@ -15,9 +15,10 @@ from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.replay import replay
 from perdure.runtime.workflow.workers.execution import steps_of
 from tests.simulation.far import replayed
+from tests.simulation.lives import Life, Run
 from tests.simulation.process import Machine
 from tests.simulation.programs import Journal
-from tests.simulation.shadow import Life, Run, Shadow
+from tests.simulation.shadow import Shadow
 from tests.simulation.sim_store import Disk
 from tests.simulation.workers import Stay
 
@@ -99,7 +100,7 @@ def _activities(shadow: Shadow, journal: Journal, excuses: Excuses) -> Iterator[
                     and not life.is_gone
                     and not shadow.may_stall
                 )
-                if not runs and was_wanted:
+                if not runs and was_wanted and task_id not in run.taken_over:
                     yield f"I7: '{life.instance_id}' task {task_id} never ran"
                 if lives[life.instance_id] > 1:
                     continue
@@ -172,14 +173,17 @@ def _replay(life: Life, run: Run, registry: Registry) -> None:
         return
     definition = registry.started(started.name, started.version)
     assert definition is not None
-    execution = Execution(ReplayRun(definition, life.instance_id, run.number, registry, _SILENT))
+    this = ReplayRun(
+        definition, life.instance_id, run.number, registry, _SILENT, forks=started.forks
+    )
+    execution = Execution(this)
     recorded = [name for turn in run.turns for name in turn.patches]
     execution.recorded_patches = frozenset(recorded)
     # A terminated run drops what its last turn asked for.
     terminated = run.over is not None and run.over.status is h.Status.TERMINATED
     try:
-        for turn in run.turns[:-1] if terminated else run.turns:
-            replay(execution, turn)
+        for number, turn in enumerate(run.turns[:-1] if terminated else run.turns):
+            replay(execution, turn, is_forked=number < run.forked)
     finally:
         execution.close()
     _check_end(run, execution)

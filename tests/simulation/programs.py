@@ -38,8 +38,8 @@ class Journal:
     """(instance id, task id) → (time, process, execution id) of each beginning."""
     tries: dict[str, list[int]] = field(default_factory=dict)
     """Execution id → the task ids under which it was tried."""
-    heard: dict[tuple[str, int], Any] = field(default_factory=dict)
-    """(execution id, task id) → the history that came with the call."""
+    heard: dict[tuple[str, str, int], Any] = field(default_factory=dict)
+    """(instance id, execution id, task id) → the history that came with the call."""
 
     def note(self, ctx: ActivityContext) -> int:
         """Write down a run; returns the number of this try."""
@@ -56,7 +56,8 @@ class Journal:
         """Whoever runs a call, it comes with the same history of its callers."""
         history = ctx.get_propagated_history()
         came = None if history is None else history.events
-        if self.heard.setdefault((ctx.task_execution_id, ctx.task_id), came) != came:
+        call = (ctx.workflow_id, ctx.task_execution_id, ctx.task_id)
+        if self.heard.setdefault(call, came) != came:
             raise AssertionError("another history came with the same call")
 
 

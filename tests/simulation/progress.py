@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tests.simulation.shadow import Life, Shadow
+from tests.simulation.lives import Life
+from tests.simulation.shadow import Shadow
 from tests.simulation.world import World
 
 PATIENCE = 180.0

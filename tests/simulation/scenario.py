@@ -25,6 +25,7 @@ from tests.simulation.oracles import Oracle
 from tests.simulation.process import Machine
 from tests.simulation.programs import Activities, Journal, registry_of
 from tests.simulation.progress import to_its_end
+from tests.simulation.reruns import Reruns
 from tests.simulation.sim_store import Disk, Trouble
 from tests.simulation.story import Story
 from tests.simulation.swarm import capacities, habits, limits
@@ -108,7 +109,8 @@ class Scenario:
         workflows = self.machine.config.tenure.workflows
         self.oracle.shadow.may_stall = workflows.unclean_deaths_max < 100
         self.breaks: list[tuple[float, float]] = []
-        self.habits = habits(rng)
+        self.habits = habits(rng, seed)
+        self.reruns = Reruns(self.client)
         self.journal = Journal(lambda: world.now, lambda: world.acting)
         self.stories = self._telling = rng.randint(2, 9)
         self.is_done = False
@@ -167,7 +169,7 @@ class Scenario:
         author = Author(random.Random(self.world.rng.getrandbits(64)), has_workers=self.has_workers)
         async with asyncio.TaskGroup() as group:
             for number in range(self.stories):
-                story = Story(self.client, author, self.habits, f"i{number}")
+                story = Story(self.client, author, self.habits, f"i{number}", self.reruns)
                 group.create_task(self._later(story))
             operator = group.create_task(self._operate())
             await asyncio.sleep(0)
@@ -190,6 +192,9 @@ class Scenario:
                 if life.status is Status.STALLED:
                     with contextlib.suppress(Unreachable, Retryable, Refused):
                         await self.client.request("resume", life.instance_id)
+            for instance_id in self.reruns.forgotten():
+                with contextlib.suppress(Unreachable, Retryable, Refused):
+                    await self.client.request("terminate", instance_id, '"forgotten"')
 
     def _is_quiet(self) -> bool:
         """What nobody waits for is over too: detached instances, forgotten activities."""

@@ -7,17 +7,16 @@ names the invariant that it guards, by its number.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.codec import decode_turn
-from tests.simulation.sight import Sight
+from tests.simulation.forked import problem_of
+from tests.simulation.lives import START_TIMER, Life, Run
 from tests.simulation.world import Violation, World
 
 Note = tuple[Any, ...]
-START_TIMER = 0
 
 
 class Author(Protocol):
@@ -27,60 +26,6 @@ class Author(Protocol):
 
     @property
     def latest_us(self) -> int: ...
-
-
-@dataclass(slots=True)
-class Run:
-    """One execution of an instance, as its history rows tell it."""
-
-    number: int
-    turns: list[h.Turn] = field(default_factory=list)
-    tasks: dict[int, h.TaskScheduled] = field(default_factory=dict)
-    timers: dict[int, int] = field(default_factory=dict)
-    children: dict[int, str] = field(default_factory=dict)
-    answered: set[int] = field(default_factory=set)
-    requests: list[str] = field(default_factory=list)
-    raised: list[h.EventRaised] = field(default_factory=list)
-    highest_task: int = 0
-    sight: Sight = field(default_factory=Sight)
-    started: h.ExecutionStarted | None = None
-    over: h.ExecutionCompleted | None = None
-
-    def open_tasks(self) -> set[int]:
-        return set(self.tasks) - self.answered
-
-    @property
-    def has_work(self) -> bool:
-        """Whether it goes on without anything from outside."""
-        is_due = START_TIMER not in self.timers or START_TIMER in self.answered
-        return bool(self.open_tasks()) or self.sight.is_undecided(is_due=is_due)
-
-
-@dataclass(slots=True)
-class Life:
-    """One instance from its creation to its purge."""
-
-    key: int
-    instance_id: str
-    status: h.Status = h.Status.PENDING
-    execution: int = 0
-    newest_start: str | None = None
-    runs: dict[int, Run] = field(default_factory=dict)
-    reminders: dict[str, int] = field(default_factory=dict)
-    requests: set[str] = field(default_factory=set)
-    """Start requests that opened a run."""
-    is_gone: bool = False
-
-    @property
-    def run(self) -> Run:
-        return self.runs[self.execution]
-
-    def has_seen(self, request: str) -> bool:
-        """Whether an event with this request id has been accepted by this run or one before."""
-        started = self.run.started
-        return request in self.run.requests or (
-            started is not None and request in started.seen_requests
-        )
 
 
 class Transaction:
@@ -104,6 +49,8 @@ class Transaction:
         self.refused: set[tuple[str, str]] = set()
         self.asked: set[tuple[str, str]] = set()
         """Messages that the turns of this transaction account for."""
+        self.allowed: set[tuple[str, str]] = set()
+        """And those that may go with them."""
 
 
 class Shadow:
@@ -120,6 +67,8 @@ class Shadow:
         self.gone: list[tuple[float, str]] = []
         """When which process (by incarnation) was declared dead, or left."""
         self.may_stall = False
+        self.forks: dict[str, str] = {}
+        """Which instance each accepted call to run something again has made."""
 
     def take(self, notes: list[Note], author: Author) -> None:
         """Everything that one transaction did."""
@@ -170,7 +119,7 @@ class Shadow:
         there = self.current.get(instance_id)
         if there is not None:
             raise self._violated(f"'{instance_id}' is created while it exists")
-        self.by_key[key] = self.current[instance_id] = Life(key, instance_id)
+        self.by_key[key] = self.current[instance_id] = Life(key, instance_id, self._world.now)
 
     def _delete(self, note: Note) -> None:
         life = self.by_key[note[1]]
@@ -227,11 +176,28 @@ class Shadow:
         run.turns.append(turn)
         for event in turn.incoming:
             self._incoming(run, event, where, author)
-        problem = run.sight.take(turn)
+        problem = run.sight.take(turn, is_past=run.is_past)
         if problem is not None:
             raise self._violated(f"{where}: {problem}")
         for asked in turn.outgoing:
             self._outgoing(life, run, asked, where, txn)
+        if len(run.turns) == run.forked:
+            self._forked(life, run, row, txn)
+
+    def _forked(self, life: Life, run: Run, row: Note, txn: Transaction) -> None:
+        """It has all that it begins with of another instance, in the transaction that makes it."""
+        life.execution = run.number
+        problem = problem_of(life, self.by_key.values())
+        if problem is None and row[4] != run.forked:
+            problem = f"it goes on at {row[4]}"
+        if problem is None and self.forks.setdefault(row[8], life.instance_id) != life.instance_id:
+            problem = f"the same call has made '{self.forks[row[8]]}'"
+        if problem is not None:
+            raise self._violated(f"I16: '{life.instance_id}' of {run.fork}: {problem}")
+        run.taken_over = frozenset(run.answered)
+        for task_id, child_id in run.children.items():
+            if task_id not in run.answered:
+                txn.asked.add((child_id, f"start:{life.key}:{run.number}:{task_id}"))
 
     def _incoming(self, run: Run, event: h.Incoming, where: str, author: Author) -> None:
         match event:
@@ -246,7 +212,7 @@ class Shadow:
             case h.TimerFired():
                 self._answer(run, event.task_id, run.timers, where)
                 due_us = run.timers[event.task_id]
-                if due_us > author.latest_us:
+                if due_us > author.latest_us and not run.is_past:
                     early = (due_us - author.latest_us) / 1e6
                     raise self._violated(f"I6: {where}: timer {event.task_id} is {early} s early")
             case h.ChildWorkflowInstanceCompleted() | h.ChildWorkflowInstanceFailed():
@@ -291,7 +257,7 @@ class Shadow:
                 if isinstance(event, h.ChildWorkflowInstanceCreated):
                     run.children[event.task_id] = event.instance_id
                 call = f"start:{life.key}:{run.number}:{event.task_id}"
-                txn.asked.add((event.instance_id, call))
+                (txn.allowed if run.is_past else txn.asked).add((event.instance_id, call))
 
     def _cascade(self, life: Life, run: Run, txn: Transaction) -> None:
         """Who is terminated with its children tells them."""
@@ -312,7 +278,7 @@ class Shadow:
             self.inbox.add(target)
             instance_id, message_id = target
             kind = message_id.partition(":")[0]
-            if kind == "start" and target not in txn.asked:
+            if kind == "start" and target not in txn.asked | txn.allowed:
                 raise self._violated(f"I10: {target} was sent, but nobody asked for it")
             if kind == "child" and target not in txn.asked and target not in txn.refused:
                 raise self._violated(f"I10: {target} was sent, but no child has ended")
@@ -364,7 +330,7 @@ class Shadow:
         waited = {f"{run.number}:{t}" for t in run.timers if t not in run.answered}
         if not names <= waited:
             raise self._violated(f"'{life.instance_id}' has reminders {sorted(names - waited)}")
-        for event in run.turns[-1].outgoing if is_new_turn else ():
+        for event in run.turns[-1].outgoing if is_new_turn and not run.is_past else ():
             if isinstance(event, h.TimerCreated) and f"{run.number}:{event.task_id}" not in names:
                 raise self._violated(f"'{life.instance_id}' waits for a timer without a reminder")
 

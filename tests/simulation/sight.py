@@ -23,8 +23,8 @@ class Sight:
     is_suspended: bool = False
     """As far as the code has seen."""
 
-    def take(self, turn: h.Turn) -> str | None:
-        """A turn of it, and what is wrong with that."""
+    def take(self, turn: h.Turn, *, is_past: bool) -> str | None:
+        """A turn of it, and what is wrong with that. `is_past`: it is of another instance."""
         before = len(self.came)
         self.is_far = turn.code == CODE if not before else self.is_far
         self.came += turn.incoming
@@ -35,7 +35,9 @@ class Sight:
             until = turn.decided.covers
             if until <= self.seen:
                 return f"I4: decided on {until} events, after {self.seen}"
-            if until > (len(self.came) if _is_terminated(turn) else before):
+            if is_past and until != len(self.came):
+                return f"I16: decided on {until} events, with {len(self.came)}"
+            if until > (len(self.came) if is_past or _is_terminated(turn) else before):
                 return f"I15: decided on {until} events when {before} were written"
         seen = self.came[self.seen : until]
         was_suspended, self.seen = self.is_suspended, until

@@ -21,6 +21,7 @@ from perdure.runtime.workflow.records import ListQuery
 from perdure.runtime.workflow.service import WorkflowView
 from tests.simulation.client import Client, Unreachable
 from tests.simulation.model import Author, Case, matches
+from tests.simulation.reruns import Reruns
 from tests.simulation.world import Violation
 
 
@@ -35,13 +36,17 @@ class Habits:
     delay: float = 0.0
     noise: float = 0.0
     query: float = 0.0
+    rerun: float = 0.0
 
 
 class Story:
     """One instance id and its lives, one after the other."""
 
-    def __init__(self, client: Client, author: Author, habits: Habits, instance_id: str) -> None:
+    def __init__(
+        self, client: Client, author: Author, habits: Habits, instance_id: str, reruns: Reruns
+    ) -> None:
         self.client = client
+        self.reruns = reruns
         self.world = client.world
         self.author = author
         self.habits = habits
@@ -57,8 +62,11 @@ class Story:
         """All lives; ends when the last one is over and was found right."""
         for life in range(4):
             self.lives = life + 1
-            await self._live(self.author.case(), f"{self.instance_id}-{life}")
+            case, key = self.author.case(), f"{self.instance_id}-{life}"
+            await self._live(case, key)
             await self.client.settled(self.instance_id)
+            if self.habits.rerun and self._rng.random() < self.habits.rerun:
+                await self._run_again(case, key, 0)
             if self._rng.random() < self.habits.purge:
                 await self._purge()
             if self._rng.random() >= self.habits.reuse:
@@ -75,11 +83,53 @@ class Story:
                 group.create_task(self._terminate())
             if self._rng.random() < self.habits.query:
                 group.create_task(self._look_around())
+            if self.habits.rerun and self._rng.random() < self.habits.rerun:
+                group.create_task(self._run_again_too_early(case, key))
         view = await self._end()
         self._judge(case, view)
         again: WorkflowView = await self.client.insist("get", self.instance_id)
         if again.row.status != view.row.status or again.row.output != view.row.output:
             raise self._wrong(f"I9: it was {view.row} and is {again.row}")
+
+    # ---- run again
+
+    async def _run_again(self, case: Case, key: str, depth: int) -> None:
+        """From some of its events, and what comes of it from one of that one's."""
+        await self.reruns.of_a_child(self.instance_id)
+        for _ in range(self._rng.randint(1, 3)):
+            found = await self.reruns.of(self.instance_id)
+            if found is None:
+                continue
+            made, wanted = found
+            await self._again(made)._go_on(case, key, depth, is_other=wanted.overwrite_input)
+
+    async def _run_again_too_early(self, case: Case, key: str) -> None:
+        await asyncio.sleep(self._rng.choice((0.01, 0.3, 2.0)))
+        made = await self.reruns.too_early(self.instance_id)
+        if made is not None:
+            await self._again(made)._go_on(case, key, 1, is_other=False)
+
+    def _again(self, made: str) -> Story:
+        return Story(self.client, self.author, self.habits, made, self.reruns)
+
+    async def _go_on(self, case: Case, key: str, depth: int, *, is_other: bool) -> None:
+        """The life of an instance that begins with the past of another one."""
+        rng = self._rng
+        async with asyncio.TaskGroup() as group:
+            # Told once more, under the same keys: the past has seen some of them.
+            group.create_task(self._raise_events(case, key))
+            if rng.random() < self.habits.suspend:
+                group.create_task(self._suspend_and_resume())
+            if rng.random() < self.habits.terminate:
+                group.create_task(self._terminate())
+        view = await self._end()
+        if not is_other:
+            self._judge(case, view, is_again=True)
+        await self.client.settled(self.instance_id)
+        if not is_other and depth < 2 and rng.random() < 0.3:
+            await self._run_again(case, key, depth + 1)
+        if rng.random() < self.habits.purge and await self._purge():
+            await self.reruns.of_nothing(self.instance_id)
 
     async def _start(self, case: Case, key: str) -> None:
         rng, attempts = self._rng, 0
@@ -150,11 +200,12 @@ class Story:
             view: WorkflowView = await self.client.insist("wait", self.instance_id, timeout=3.0)
             if view.row.status in TERMINAL:
                 return view
-            if view.row.status is Status.STALLED:
+            if view.row.status in (Status.STALLED, Status.SUSPENDED):
+                # One that is run again may have been suspended just then.
                 await self.client.insist("resume", self.instance_id)
             await asyncio.sleep(self._rng.uniform(0.05, 0.5))
 
-    def _judge(self, case: Case, view: WorkflowView) -> None:
+    def _judge(self, case: Case, view: WorkflowView, *, is_again: bool = False) -> None:
         row = view.row
         if row.status is Status.TERMINATED and self.is_terminated:
             if row.output != '"enough"':
@@ -165,12 +216,13 @@ class Story:
             raise self._wrong(f"I1: it is {row.status!r} instead of {wanted!r}: {row.failure}")
         if not case.fails:
             found = json.loads(row.output or "null")
-            if not matches(case.expected, found):
+            if not matches(case.expected, found, is_again=is_again):
                 raise self._wrong(f"I1: its result is {found} instead of {case.expected}")
         if case.status not in ("*", row.custom_status):
             raise self._wrong(f"its custom status is {row.custom_status}, not {case.status}")
 
-    async def _purge(self) -> None:
+    async def _purge(self) -> bool:
+        """Whether it is gone; it is not if a child still runs."""
         # A child whose start is still on its way has no row yet, and may appear afterwards.
         family = self.client.family_of(self.instance_id)
         try:
@@ -178,7 +230,7 @@ class Story:
         except InstanceNotFound:
             pass  # An attempt before had come through.
         except NotCompleted:
-            return  # A child still runs.
+            return False
         await self.client.settled(self.instance_id)
         try:
             await self.client.insist("get", self.instance_id)
@@ -186,7 +238,7 @@ class Story:
             left = self.client.survivors_of(family)
             if left:
                 raise self._wrong(f"I11: {left} survive the purge") from None
-            return
+            return True
         except Refused as error:
             raise self._wrong(f"a purged instance answers {error!r}") from None
         raise self._wrong("I11: it is there after its purge")

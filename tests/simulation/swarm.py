@@ -68,7 +68,7 @@ def limits(rng: random.Random, *, has_workers: bool) -> EngineConfig:
     )
 
 
-def habits(rng: random.Random) -> Habits:
+def habits(rng: random.Random, seed: int) -> Habits:
     def some(share: float) -> float:
         return share if rng.random() < 0.4 else 0.0
 
@@ -80,6 +80,8 @@ def habits(rng: random.Random) -> Habits:
         delay=some(0.4),
         noise=some(0.3),
         query=some(0.3),
+        # By a chance of its own: all other seeds go as they did before there were any.
+        rerun=random.Random(f"reruns of {seed}").choice((0.0, 0.0, 0.5)),
     )
 
 

@@ -15,12 +15,12 @@ from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.replay import replay
 from perdure.runtime.workflow.workers.execution import steps_of
 from tests.simulation.far import replayed
+from tests.simulation.line import Stay
 from tests.simulation.lives import Life, Run
 from tests.simulation.process import Machine
 from tests.simulation.programs import Journal
 from tests.simulation.shadow import Shadow
 from tests.simulation.sim_store import Disk
-from tests.simulation.workers import Stay
 
 Ran: TypeAlias = tuple[float, str, str]
 """When an activity began to run, in which process, and its execution id."""

@@ -28,7 +28,7 @@ from tests.simulation.progress import to_its_end
 from tests.simulation.reruns import Reruns
 from tests.simulation.sim_store import Disk, Trouble
 from tests.simulation.story import Story
-from tests.simulation.swarm import capacities, habits, limits
+from tests.simulation.swarm import bad_lines, capacities, habits, limits
 from tests.simulation.workers import Manners, Workforce
 from tests.simulation.world import Violation, World
 
@@ -65,6 +65,8 @@ WORKER_FAULTS = (
     "refuse",
 )
 """Of seeds with workers."""
+LINE_FAULTS = ("worker_tear", "worker_lag", "insist")
+"""Of some of these."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Scenario:
         self.has_workers = rng.random() < 0.5
         if self.has_workers and self.faults:
             self.faults += tuple(f for f in WORKER_FAULTS if rng.random() < 0.35)
+            self.faults += bad_lines(seed, LINE_FAULTS)
         config = limits(rng, has_workers=self.has_workers)
         self.machine = Machine(world, self.disk, self.network, REGISTRY, config)
         self.workforce = Workforce(world, self.machine, ACTIVITIES, config.tenure.turn_seconds)
@@ -288,7 +291,13 @@ class Scenario:
         if "worker_freeze" in self.faults:
             seconds = rng.choice((0.5, 3.0, 9.0))
             self._at_times(rng.randint(1, 3), lambda: force.freeze_one(seconds))
+        if "worker_tear" in self.faults:
+            self._at_times(rng.randint(1, 8), force.tear_one)
+        if "worker_lag" in self.faults:
+            factor = rng.choice((20.0, 300.0, 2000.0))
+            self._for_a_while(lambda on: setattr(force.weather, "slowness", factor if on else 1.0))
         manners = force.manners
+        manners.insists = "insist" in self.faults
         for name in ("slow_turn", "mute", "twice", "refuse"):
             if name in self.faults:
                 setattr(manners, name, rng.choice((0.05, 0.3)))
@@ -351,6 +360,7 @@ class Scenario:
         self.client.echoes = 0.0
         self.network.weather = Weather()
         self.workforce.manners = Manners()
+        self.workforce.weather.slowness = 1.0
         # A timer that was set while the clock was wrong falls due when the clock gets there.
         self.world.wall_offset = self._furthest
 

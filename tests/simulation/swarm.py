@@ -6,6 +6,7 @@ A value module.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from perdure.actors.committer import CommitterConfig
 from perdure.actors.gate import Limits
@@ -83,6 +84,14 @@ def habits(rng: random.Random, seed: int) -> Habits:
         # By a chance of its own: all other seeds go as they did before there were any.
         rerun=random.Random(f"reruns of {seed}").choice((0.0, 0.0, 0.5)),
     )
+
+
+def bad_lines(seed: int, faults: Sequence[str]) -> tuple[str, ...]:
+    """By a chance of its own, as what is run again."""
+    rng = random.Random(f"lines of {seed}")
+    if rng.random() < 0.5:
+        return ()
+    return tuple(fault for fault in faults if rng.random() < 0.6)
 
 
 def capacities(rng: random.Random) -> list[Capacity]:

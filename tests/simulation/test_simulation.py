@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.scenario import FAULTS, WORKER_FAULTS, replay_command, run_seed
+from tests.simulation.scenario import FAULTS, LINE_FAULTS, WORKER_FAULTS, replay_command, run_seed
 from tests.simulation.worker_mutants import WORKER_MUTANTS
 
 ALL_MUTANTS = MUTANTS | WORKER_MUTANTS
@@ -47,7 +47,7 @@ def test_every_seed_keeps_every_invariant_and_comes_to_its_end(first: int) -> No
 
 def test_the_seeds_between_them_meet_every_fault() -> None:
     met = {fault for seed in range(20) for fault in run_seed(seed).faults}
-    assert met == {*FAULTS, *WORKER_FAULTS}
+    assert met == {*FAULTS, *WORKER_FAULTS, *LINE_FAULTS}
 
 
 def test_a_seed_goes_the_same_way_in_another_process_with_other_hashes() -> None:

@@ -17,16 +17,14 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.failure import failure_of
 from perdure.runtime.workflow.messages import RunActivity
-from perdure.runtime.workflow.workers.pool import Capacity, Item, WorkerGone, WorkerPool
-from perdure.runtime.workflow.workers.work import TurnWork
-from tests.simulation.far import Answer, Asked, decide, decision
+from perdure.runtime.workflow.workers.pool import Capacity
+from tests.simulation.far import Asked, decide
+from tests.simulation.line import Line, LineWeather, Order, Outcome, Stay
 from tests.simulation.process import Machine, SimProcess
 from tests.simulation.programs import Activities
 from tests.simulation.world import NodeLoop, World
 
 _SILENT = logging.Logger("worker", logging.CRITICAL)
-
-Outcome = Answer | h.TaskCompleted | h.TaskFailed
 
 
 @dataclass(slots=True)
@@ -41,145 +39,8 @@ class Manners:
     """Says it again, later, to whomever it is connected to by then."""
     refuse: float = 0.0
     """Would not do it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One item, on its way to a worker."""
-
-    token: str
-    what: Asked | RunActivity
-
-
-@dataclass(slots=True)
-class Stay:
-    """For how long a worker was connected to a node: both by the names of their processes."""
-
-    worker: str
-    node: str
-    since: float
-    until: float = float("inf")
-    heard: float = 0.0
-    """When the worker knew of its end, which may have been stopped meanwhile."""
-
-
-class Line:
-    """The connection of a worker to one node. Its methods say at whose end they run."""
-
-    def __init__(self, worker: SimWorker, node: SimProcess, number: int) -> None:
-        self._worker = worker
-        self._node = node
-        self._number = number
-        self._world = worker.world
-        self._serving: asyncio.Task[None] | None = None
-        self._last = 0.0
-        self.stay = Stay(worker.loop.name, node.loop.name, self._world.now)
-        self.closed: asyncio.Future[None] = worker.loop.create_future()
-        """Of the worker's end."""
-
-    def _delay(self) -> float:
-        return self._world.rng.uniform(0.0002, 0.003)
-
-    # ---- the node's end
-
-    def arrive(self) -> None:
-        """The node hears of the worker."""
-        node = self._node
-        if not node.is_ready or not self._worker.loop.alive or self.closed.done():
-            self._end_at_worker()
-            return
-        node.streams[self._number] = self._end_at_worker  # If the node dies.
-        self._serving = node.loop.create_task(self._serve())
-
-    async def _serve(self) -> None:
-        node, engine = self._node, self._node.engine
-        assert engine is not None
-        stream = engine.pool.connect(self._worker.capacity, self._worker.loop.name)
-        try:
-            while True:
-                self._send(await stream.next(), engine.pool)
-        except WorkerGone:
-            pass
-        finally:
-            if node.loop.alive:
-                node.streams.pop(self._number, None)
-                engine.pool.disconnect(stream)
-                self._end_at_worker()
-
-    def _send(self, item: Item, pool: WorkerPool) -> None:
-        work = item.work
-        if isinstance(work, TurnWork):
-            item.began_us = max(self._node.env.now_us(), work.floor_us)
-            known = item.stream.known_events(work)
-            steps = [step.turn for step in work.past[: work.past_count]]
-            item.stream.remember(work, len(steps))
-            order = Order(
-                item.token,
-                Asked(
-                    instance_id=work.instance_id,
-                    execution=work.execution,
-                    name=work.name,
-                    steps=steps[known:],
-                    known=known,
-                    incoming=work.incoming,
-                    began_us=item.began_us,
-                ),
-            )
-        else:
-            order = Order(item.token, work)
-        # One after the other, as on every stream.
-        self._last = max(self._last, self._world.now + self._delay())
-        self._world.at(self._last, self._deliver, order)
-
-    def answered(self, token: str, is_turn: bool, outcome: Outcome | None) -> None:
-        """A call of the worker's reaches the node; None: it would not do it."""
-        node = self._node
-        if node.is_ready:
-            node.loop.call_soon(self._answered, token, is_turn, outcome)
-
-    def _answered(self, token: str, is_turn: bool, outcome: Outcome | None) -> None:
-        assert self._node.engine is not None
-        pool = self._node.engine.pool
-        item = pool.find(token, is_turn=is_turn, instance_id="", task_id=0)
-        if item is None:
-            return
-        if outcome is None:
-            pool.refuse(item)
-        elif isinstance(outcome, Answer):
-            assert isinstance(item.work, TurnWork)
-            pool.answer(item, decision(item.work, item.began_us, outcome))
-        else:
-            pool.answer(item, outcome)
-
-    def drop(self, noticed: float) -> None:
-        """The worker has gone, or the line; so much later the node finds out."""
-        self.stay.until = min(self.stay.until, self._world.now + noticed)
-        self._world.after(noticed, self._hang_up)
-
-    def _hang_up(self) -> None:
-        serving = self._serving
-        if serving is not None and self._node.loop.alive:
-            self._node.loop.call_soon(serving.cancel)
-
-    # ---- the worker's end
-
-    def _deliver(self, order: Order) -> None:
-        loop = self._worker.loop
-        if loop.alive and not self.closed.done():
-            loop.call_soon(self._worker.take, order)
-
-    def _end_at_worker(self) -> None:
-        self.stay.until = min(self.stay.until, self._world.now)
-        self._world.after(self._delay(), self._closed)
-
-    def _closed(self) -> None:
-        if self._worker.loop.alive and not self.closed.done():
-            self._worker.loop.call_soon(self.close)
-
-    def close(self) -> None:
-        self.stay.heard = self._world.now
-        if not self.closed.done():
-            self.closed.set_result(None)
+    insists: bool = False
+    """Says it again, a few times, if nobody has confirmed that it was heard."""
 
 
 class SimWorker:
@@ -279,12 +140,29 @@ class SimWorker:
             return h.TaskFailed(task_id, failure_of(error))
         return h.TaskCompleted(task_id, msgspec.json.encode(result).decode())
 
-    def _answer(self, token: str, is_turn: bool, outcome: Outcome | None) -> None:
+    def _answer(self, token: str, is_turn: bool, outcome: Outcome | None, tries: int = 4) -> None:
         """A call of its own, to whatever node the worker is connected to."""
         line = self.line
-        if line is not None:
-            delay = self.world.rng.uniform(0.0002, 0.004)
-            self.world.after(delay, line.answered, token, is_turn, outcome)
+        if line is None:
+            self._insist(token, is_turn, outcome, tries)
+            return
+        delay = self.world.rng.uniform(0.0002, 0.004) * self._force.weather.slowness
+        self.world.after(delay, self._arrive, line, token, is_turn, outcome, tries)
+
+    def _arrive(
+        self, line: Line, token: str, is_turn: bool, outcome: Outcome | None, tries: int
+    ) -> None:
+        if not line.answered(token, is_turn, outcome):
+            self._insist(token, is_turn, outcome, tries)
+
+    def _insist(self, token: str, is_turn: bool, outcome: Outcome | None, tries: int) -> None:
+        if self._force.manners.insists and tries > 1:
+            again = self.world.rng.choice((0.05, 0.5, 2.0))
+            self.world.after(again, self._say_again, token, is_turn, outcome, tries - 1)
+
+    def _say_again(self, token: str, is_turn: bool, outcome: Outcome | None, tries: int) -> None:
+        if self.loop.alive:
+            self._answer(token, is_turn, outcome, tries)
 
 
 @dataclass(slots=True)
@@ -296,6 +174,7 @@ class Workforce:
     activities: Activities
     turn_seconds: float
     manners: Manners = field(default_factory=Manners)
+    weather: LineWeather = field(default_factory=LineWeather)
     workers: dict[str, SimWorker] = field(default_factory=dict)
     stays: list[Stay] = field(default_factory=list)
     _capacities: dict[str, Capacity] = field(default_factory=dict)
@@ -314,7 +193,7 @@ class Workforce:
         loop.create_task(worker.run())
 
     def connect(self, worker: SimWorker, node: SimProcess) -> Line:
-        line = Line(worker, node, len(self.stays))
+        line = Line(worker, node, len(self.stays), self.weather)
         self.stays.append(line.stay)
         self.world.after(self.world.rng.uniform(0.001, 0.01), line.arrive)
         return line
@@ -342,6 +221,14 @@ class Workforce:
         if worker is not None:
             self.world.log("MOVE", worker.loop.name)
             worker.loop.call_soon(worker.move)
+
+    def tear_one(self) -> None:
+        """A line that breaks without a sign."""
+        worker, rng = self._one(), self.world.rng
+        if worker is not None and worker.line is not None:
+            lost = rng.choice(("items", "answers", "both"))
+            self.world.log("TEAR", worker.loop.name, lost)
+            worker.line.tear(lost, rng.choice((0.5, 2.0, 8.0)), rng.choice((0.01, 2.0, 8.0)))
 
     def freeze_one(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT some time later."""

@@ -293,6 +293,7 @@ class Scenario:
             self._at_times(rng.randint(1, 3), lambda: force.freeze_one(seconds))
         if "worker_tear" in self.faults:
             self._at_times(rng.randint(1, 8), force.tear_one)
+            force.are_loyal = rng.random() < 0.7
         if "worker_lag" in self.faults:
             factor = rng.choice((20.0, 300.0, 2000.0))
             self._for_a_while(lambda on: setattr(force.weather, "slowness", factor if on else 1.0))

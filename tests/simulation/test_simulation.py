@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.rerun_mutants import LINE_MUTANTS, RERUN_MUTANTS
 from tests.simulation.scenario import FAULTS, LINE_FAULTS, WORKER_FAULTS, replay_command, run_seed
 from tests.simulation.worker_mutants import WORKER_MUTANTS
 
-ALL_MUTANTS = MUTANTS | WORKER_MUTANTS
+ALL_MUTANTS = MUTANTS | WORKER_MUTANTS | RERUN_MUTANTS | LINE_MUTANTS
 SEEDS = 300
 CHUNK = 15
 ROOT = Path(__file__).parents[2]
@@ -22,10 +23,12 @@ BOUNDS = {
     "answers_tasks_twice": 200,
     "applies_events_twice": 200,
     "asks_nobody_before_it_runs_again": 300,
+    "believes_that_a_worker_has_what_its_last_stream_was_sent": 300,
     "hands_on_what_came_later": 200,
     "hands_over_too_early": 200,
     "leaves_children_running": 300,
     "loses_held_events": 200,
+    "remembers_for_a_worker_what_its_last_stream_was_sent": 200,
     "takes_any_token": 200,
     "takes_decisions_of_other_runs": 300,
     "takes_decisions_out_of_turn": 200,

@@ -56,6 +56,8 @@ class SimWorker:
         self._histories: dict[tuple[str, int], list[h.Turn]] = {}
         """What it was sent on this line."""
         self._group: asyncio.TaskGroup | None = None
+        self._place = ""
+        """Where it was connected last."""
 
     async def run(self) -> None:
         """Connect to one node after the other, for ever."""
@@ -65,10 +67,19 @@ class SimWorker:
                 ready = self._force.machine.ready
                 if ready:
                     self._histories.clear()
-                    line = self.line = self._force.connect(self, rng.choice(ready))
+                    line = self.line = self._force.connect(self, self._choice(ready))
                     await line.closed
                     self.line = None
                 await asyncio.sleep(rng.choice((0.02, 0.2, 1.0)))
+
+    def _choice(self, ready: Sequence[SimProcess]) -> SimProcess:
+        if self._force.are_loyal:
+            for process in ready:
+                if process.name == self._place:
+                    return process
+        process = self.world.rng.choice(ready)
+        self._place = process.name
+        return process
 
     def kill(self) -> None:
         """kill -9; mostly the system tells the node."""
@@ -175,6 +186,8 @@ class Workforce:
     turn_seconds: float
     manners: Manners = field(default_factory=Manners)
     weather: LineWeather = field(default_factory=LineWeather)
+    are_loyal: bool = False
+    """They come back to the node that they were at, if they can."""
     workers: dict[str, SimWorker] = field(default_factory=dict)
     stays: list[Stay] = field(default_factory=list)
     _capacities: dict[str, Capacity] = field(default_factory=dict)

@@ -27,13 +27,23 @@ class Asking(Protocol):
 
     def ask(self, task_id: int, command: h.Outgoing, call: Call) -> None: ...
 
-    def start_retry(self, fire_at_us: int, origin: str, retry: Callable[[], None]) -> None: ...
+    def start_retry(self, fire_at_us: int, origin: str, call: RetryCall) -> None: ...
 
 
 class Call(Protocol):
     """Waits for the answer to what was asked under a task id."""
 
     def answer(self, event: Any) -> None: ...
+
+
+class Repeated(Protocol):
+    """A call that is to be made once more."""
+
+    def ask(self) -> None: ...
+
+    def adopt_timer(self, asked: h.TimerCreated) -> None:
+        """Its history has the timer of its next try so."""
+        ...
 
 
 class TimerCall:
@@ -46,6 +56,22 @@ class TimerCall:
 
     def answer(self, event: h.TimerFired) -> None:
         self._fire()
+
+
+class RetryCall:
+    """Has a call made once more when the timer has fired."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Repeated) -> None:
+        self._call = call
+
+    def answer(self, event: h.TimerFired | None = None) -> None:
+        self._call.ask()
+
+    def adopt(self, asked: h.Outgoing) -> None:
+        assert isinstance(asked, h.TimerCreated)
+        self._call.adopt_timer(asked)
 
 
 class _Tries:
@@ -63,9 +89,14 @@ class _Tries:
         self._failures = 0
         self._first_try_us = asking.now_us
 
-    def _is_to_be_repeated(
-        self, failure: h.Failure | None, origin: str, ask: Callable[[], None]
-    ) -> bool:
+    def ask(self) -> None:
+        """Make it, for the first time or once more."""
+        raise NotImplementedError
+
+    def adopt_timer(self, asked: h.TimerCreated) -> None:
+        """Nothing that the next try has is in its timer."""
+
+    def _is_to_be_repeated(self, failure: h.Failure | None, origin: str) -> bool:
         """Count a failure, and start the timer of the next try if there is to be one."""
         self._failures += 1
         if self._policy is None or failure is None:
@@ -74,7 +105,7 @@ class _Tries:
         delay_us = next_delay_us(self._policy, self._failures, self._first_try_us, now_us, failure)
         if delay_us is None:
             return False
-        self._asking.start_retry(now_us + delay_us, origin, ask)
+        self._asking.start_retry(now_us + delay_us, origin, RetryCall(self))
         return True
 
 
@@ -131,11 +162,15 @@ class ActivityCall(_Tries):
         )
         self._asking.ask(task_id, command, self)
 
-    def adopt(self, asked: h.TaskScheduled | h.ChildWorkflowInstanceCreated) -> None:
+    def adopt(self, asked: h.Outgoing) -> None:
         """Its history has it so: with another input perhaps, for all tries to come."""
         assert isinstance(asked, h.TaskScheduled)
         self._input = asked.input
         self._execution_id = asked.execution_id
+
+    def adopt_timer(self, asked: h.TimerCreated) -> None:
+        """Run again from there, all tries to come have a key of their own."""
+        self._execution_id = asked.origin.removeprefix(h.ACTIVITY_RETRY)
 
     def answer(self, event: h.TaskCompleted | h.TaskFailed) -> None:
         if self.task.done():
@@ -143,8 +178,8 @@ class ActivityCall(_Tries):
         if isinstance(event, h.TaskCompleted):
             settle(self.task, event.result, self._result_hint, f"result of '{self._name}'")
             return
-        origin = f"activityRetry:{self._execution_id}"
-        if not self._is_to_be_repeated(event.failure, origin, self.ask):
+        origin = f"{h.ACTIVITY_RETRY}{self._execution_id}"
+        if not self._is_to_be_repeated(event.failure, origin):
             instance_id = self._asking.instance_id
             self.task.set_exception(activity_failed(instance_id, event.task_id, event.failure))
 
@@ -205,7 +240,7 @@ class ChildCall(_Tries):
         )
         self._asking.ask(task_id, command, self)
 
-    def adopt(self, asked: h.TaskScheduled | h.ChildWorkflowInstanceCreated) -> None:
+    def adopt(self, asked: h.Outgoing) -> None:
         """Its history has it so, under another id: it is that child that answers."""
         assert isinstance(asked, h.ChildWorkflowInstanceCreated)
         self._input = asked.input
@@ -220,6 +255,6 @@ class ChildCall(_Tries):
             settle(self.task, event.result, self._result_hint, f"result of '{self._name}'")
             return
         origin = f"childWorkflowRetry:{self._first_id}"
-        if not self._is_to_be_repeated(event.failure, origin, self.ask):
+        if not self._is_to_be_repeated(event.failure, origin):
             instance_id = self._asking.instance_id
             self.task.set_exception(child_failed(instance_id, event.task_id, event.failure))

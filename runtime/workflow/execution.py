@@ -20,7 +20,7 @@ from typing import Any
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import payload
-from perdure.runtime.workflow.calls import ActivityCall, Call, ChildCall, TimerCall
+from perdure.runtime.workflow.calls import ActivityCall, Call, ChildCall, RetryCall, TimerCall
 from perdure.runtime.workflow.context import WorkflowContext
 from perdure.runtime.workflow.errors import NonDeterminismError
 from perdure.runtime.workflow.executor import ContinuedAsNew, Outcome
@@ -299,13 +299,13 @@ class Execution:
 
     def adopt(self, asked: h.Outgoing) -> None:
         """Wait for what the history has, which is not quite what the code asked for (a fork)."""
-        match asked:
-            case h.TaskScheduled(task_id) | h.ChildWorkflowInstanceCreated(task_id):
-                call = self._pending.get(task_id)
-                if isinstance(call, ActivityCall | ChildCall):
-                    call.adopt(asked)
-            case h.TimerCreated() if asked.task_id in self._timers:
-                self._timers[asked.task_id] = asked.fire_at_us
+        if isinstance(asked, h.ExecutionCompleted):
+            return
+        call = self._pending.get(asked.task_id)
+        if isinstance(call, ActivityCall | ChildCall | RetryCall):
+            call.adopt(asked)
+        if isinstance(asked, h.TimerCreated) and asked.task_id in self._timers:
+            self._timers[asked.task_id] = asked.fire_at_us
 
     def new_task(self) -> Task[Any]:
         return Task(loop=self.loop)
@@ -324,8 +324,8 @@ class Execution:
         self.ask(task_id, command, TimerCall(fire))
         return task_id
 
-    def start_retry(self, fire_at_us: int, origin: str, retry: Callable[[], None]) -> None:
-        self.start_timer(fire_at_us, retry, origin)
+    def start_retry(self, fire_at_us: int, origin: str, call: RetryCall) -> None:
+        self._pending[self.start_timer(fire_at_us, call.answer, origin)] = call
 
     def cancel_timer(self, task_id: int) -> None:
         if self._pending.pop(task_id, None) is None:

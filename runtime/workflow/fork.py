@@ -74,7 +74,15 @@ def fork_of(
     if isinstance(last.outgoing[-1], h.ExecutionCompleted):
         # What ended the run comes after what it had asked for: it is to be found out again.
         past[at] = msgspec.structs.replace(last, outgoing=last.outgoing[:-1])
-    again = _Again(row.instance_id, new_id, wanted, target, request_id, frozenset(_open(past)))
+    again = _Again(
+        row.instance_id,
+        new_id,
+        wanted,
+        target,
+        request_id,
+        frozenset(_open(past)),
+        past[0].code == CODE,
+    )
     asked: list[h.Outgoing] = []
     is_after = False
     for number, turn in enumerate(past):
@@ -174,6 +182,7 @@ class _Again:
     target: h.Outgoing
     request_id: str
     open: frozenset[int]
+    is_of_worker: bool
 
     def told(self, event: h.Outgoing, *, is_after: bool) -> h.Outgoing | None:
         """`event` as it is carried out again; None if it is not. `is_after`: from the target on."""
@@ -188,7 +197,7 @@ class _Again:
                     rerun_of=source,
                 )
             case h.TimerCreated() if event.task_id in self.open:
-                return msgspec.structs.replace(event, rerun_of=source)
+                return msgspec.structs.replace(event, origin=self._origin(event), rerun_of=source)
             case h.ChildWorkflowInstanceCreated() if event.task_id in self.open:
                 chosen = wanted.child_id if event is self.target else None
                 child_id = chosen or f"{new_id}:{action_id(event.task_id):04x}"
@@ -206,6 +215,12 @@ class _Again:
             case h.EventSent() if is_after:
                 return event
         return None
+
+    def _origin(self, timer: h.TimerCreated) -> str:
+        """Of a timer before another try: that one's key, which workers choose themselves."""
+        if self.is_of_worker or not timer.origin.startswith(h.ACTIVITY_RETRY):
+            return timer.origin
+        return h.ACTIVITY_RETRY + derived_uuid(self.new_id, self.request_id, timer.task_id)
 
 
 def _begun_by(row: Instance, first: h.Turn, turns: int) -> h.Turn:

@@ -140,6 +140,10 @@ class TaskFailed(Value, frozen=True):
     failure: Failure
 
 
+ACTIVITY_RETRY = "activityRetry:"
+"""Begins the origin of the timer before another try of an activity; its execution id follows."""
+
+
 class TimerCreated(Value, frozen=True):
     task_id: int
     fire_at_us: int

@@ -100,7 +100,11 @@ def _is_told_again(then: h.Outgoing, now: h.Outgoing, life: Life, *, is_last: bo
                 then, execution_id=now.execution_id, input=now.input, rerun_of=source
             )
         case h.TimerCreated(), h.TimerCreated():
-            same = msgspec.structs.replace(then, rerun_of=source)
+            is_try = then.origin.startswith("activityRetry:") and not run.sight.is_far
+            if is_try and then.origin == now.origin:
+                return False  # As above, of the try that it is the timer of.
+            origin = now.origin if is_try else then.origin
+            same = msgspec.structs.replace(then, origin=origin, rerun_of=source)
         case h.ChildWorkflowInstanceCreated(), h.ChildWorkflowInstanceCreated():
             if now.instance_id == then.instance_id:
                 return False

@@ -33,6 +33,7 @@ BOUNDS = {
     "takes_decisions_of_other_runs": 300,
     "takes_decisions_out_of_turn": 200,
     "trusts_the_memory_of_another_run": 200,
+    "works_on_what_it_gives_away": 200,
     "keeps_what_a_lost_stream_had": 200,
 }
 """In how many seeds a mutant must be found, where it takes luck; 60 for the others."""

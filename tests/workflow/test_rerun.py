@@ -246,3 +246,35 @@ async def test_the_child_that_runs_again_ends_with_its_parent(world: World) -> N
     await world.handle("b:0001").running()
     await again.terminate()
     assert (await world.handle("b:0001").finished()).status is h.Status.TERMINATED
+
+
+async def test_a_try_that_is_run_again_from_its_timer_has_a_key_of_its_own(world: World) -> None:
+    """Whoever has carried out the source's try must not take it for that one."""
+    failures = [True, True, False, True, False]
+
+    @perdure.activity
+    def fragile() -> int:
+        if failures.pop(0):
+            raise ValueError("not yet")
+        return 1
+
+    @perdure.workflow
+    async def parent(ctx: WorkflowContext) -> int:
+        policy = RetryPolicy(
+            max_number_of_attempts=4, first_retry_interval=timedelta(milliseconds=1)
+        )
+        return int(await ctx.call_activity(fragile, retry_policy=policy))
+
+    await world.serve(parent, fragile)
+    source = await world.start("parent", instance_id="a")
+    assert await source.result() == 1
+    again = await rerun(world, "a", 2, new_id="b")
+    assert await again.result() == 1
+    first, *tries = await again.of(h.TaskScheduled)
+    assert {event.execution_id for event in await source.of(h.TaskScheduled)} == {
+        first.execution_id
+    }
+    (key,) = {event.execution_id for event in tries}
+    assert key != first.execution_id
+    timers = await again.of(h.TimerCreated)
+    assert [timer.origin for timer in timers] == [f"activityRetry:{key}"] * 2

@@ -141,7 +141,8 @@ class Reruns:
         rng = self._rng
         overwrites, names_child = rng.random() < 0.25, rng.random() < 0.15
         kind = {h.TaskScheduled: "activity", h.TimerCreated: "timer"}.get(type(event), "")
-        child_id = f"{new_id or 'made'}.c{number}.{self._made}" if names_child else None
+        # Not without an id for its parent: asked twice, there would be two who call that child.
+        child_id = f"{new_id}.c{number}" if names_child and new_id is not None else None
         wanted = Rerun(event_id=number, new_id=new_id, child_id=child_id)
         if overwrites and isinstance(event, (h.TaskScheduled, h.TimerCreated)):
             text = event.input if isinstance(event, h.TaskScheduled) else None

@@ -371,6 +371,14 @@ def run_seed(seed: int, *, keep_log: bool = False) -> Outcome:
     return Scenario(seed, keep_log=keep_log).run()
 
 
+def faults_of(seed: int) -> tuple[str, ...]:
+    """What a seed draws."""
+    scenario = Scenario(seed)
+    scenario.world.close()
+    scenario.disk.close()
+    return scenario.faults
+
+
 def replay_command(seed: int) -> str:
     """What to type to see a seed again."""
     version = sys.version.partition(" ")[0]

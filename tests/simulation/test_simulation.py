@@ -11,7 +11,14 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.rerun_mutants import LINE_MUTANTS, RERUN_MUTANTS
-from tests.simulation.scenario import FAULTS, LINE_FAULTS, WORKER_FAULTS, replay_command, run_seed
+from tests.simulation.scenario import (
+    FAULTS,
+    LINE_FAULTS,
+    WORKER_FAULTS,
+    faults_of,
+    replay_command,
+    run_seed,
+)
 from tests.simulation.worker_mutants import WORKER_MUTANTS
 
 ALL_MUTANTS = MUTANTS | WORKER_MUTANTS | RERUN_MUTANTS | LINE_MUTANTS
@@ -50,7 +57,7 @@ def test_every_seed_keeps_every_invariant_and_comes_to_its_end(first: int) -> No
 
 
 def test_the_seeds_between_them_meet_every_fault() -> None:
-    met = {fault for seed in range(20) for fault in run_seed(seed).faults}
+    met = {fault for seed in range(SEEDS) for fault in faults_of(seed)}
     assert met == {*FAULTS, *WORKER_FAULTS, *LINE_FAULTS}
 
 

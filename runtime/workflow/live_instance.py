@@ -101,6 +101,11 @@ class LiveInstance:
         else:
             draft.touched = True  # The right code is back: the status has to say so.
 
+    @property
+    def is_offered(self) -> bool:
+        """Whether it is stalled as far as is known, and a worker is asked whether it has to be."""
+        return self.stalled is not None and self.execution is not None and self.execution.undecided
+
     def check_length(self) -> None:
         """Stall an instance whose history has grown beyond what can be replayed in good time."""
         config = self._around.config

@@ -16,6 +16,7 @@ from perdure.actors.identity import ActorRef
 from perdure.actors.messages import Delivery
 from perdure.runtime.workflow.errors import InstanceStalled
 from perdure.runtime.workflow.history import Status
+from perdure.runtime.workflow.messages import Resume
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.workers.lookout import WORKFLOW_NAME
 
@@ -29,19 +30,19 @@ class OpenResumes:
     """The calls of one instance that wait for a worker's answer. Owned by its actor."""
 
     def __init__(self) -> None:
-        self._open: list[Delivery] = []
+        self._open: list[tuple[Resume, Delivery]] = []
 
-    def add(self, delivery: Delivery) -> None:
-        self._open.append(delivery)
+    def add(self, message: Resume, delivery: Delivery) -> None:
+        self._open.append((message, delivery))
 
-    def take(self) -> list[Delivery]:
+    def take(self) -> list[tuple[Resume, Delivery]]:
         """All of them: they are to be answered now."""
         taken, self._open = self._open, []
         return taken
 
     def give_up(self, ref: ActorRef) -> None:
         """The actor leaves this node's memory: callers have to ask again, wherever it is then."""
-        for delivery in self.take():
+        for _, delivery in self.take():
             if delivery.reply is not None and not delivery.reply.done():
                 delivery.reply.set_exception(NotOwner(f"{ref} is not in memory any more"))
 

@@ -237,7 +237,7 @@ class WorkflowActor:
         if self._live.stalled is not None and self._live.row is not None:
             self._try_again(delivery, draft, now_us)
         if self._live.is_offered:
-            self._resumes.add(delivery)
+            self._resumes.add(message, delivery)
         elif not draft.ends_here:
             self._go_on(message, delivery, draft)
 
@@ -290,8 +290,8 @@ class WorkflowActor:
         self._live.decide(message, draft)
         if was_stalled and self._live.stalled is None:
             self._take_kept(draft, now_us)
-        for resume in self._resumes.take():
-            self._go_on(resume.body, resume, draft)
+        for resume, call in self._resumes.take():
+            self._go_on(resume, call, draft)
 
     def _take_kept(self, draft: TurnDraft, now_us: int) -> None:
         """The stall is over: what waited for that comes now."""

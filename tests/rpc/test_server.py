@@ -12,11 +12,9 @@ import pytest
 
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.dapr_service import DAPR
-from perdure.runtime.rpc.management import TASK_HUB
 from perdure.runtime.rpc.methods import Caller, Streaming, Unary
 from perdure.runtime.rpc.ports import RpcConfig
 from perdure.runtime.rpc.server import RpcServer
-from tests.rpc.frozen import request_by_hand
 from tests.rpc.serving import connected, ending, serving
 
 STOPPING = ("UNAVAILABLE", "this node is shutting down and takes no more requests")
@@ -356,18 +354,6 @@ async def test_a_stream_that_its_client_does_not_read_does_not_hold_up_the_end()
         async with asyncio.timeout(10):
             await hub.server.close()
             await closed.wait()
-
-
-async def test_a_client_that_has_stopped_altogether_does_not_hold_up_the_end() -> None:
-    """A suspended process, or a machine that is gone: nothing runs, and nothing is acknowledged."""
-    async with serving({"GetWorkItems": streaming()}, drain_seconds=3600) as hub:
-        host, _, port = hub.server.address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(request_by_hand(f"/{TASK_HUB}/GetWorkItems"))
-        async with asyncio.timeout(10):
-            await reader.readuntil(b"first")
-            await hub.server.close()
-        writer.close()
 
 
 async def test_a_call_that_changes_something_is_finished_before_the_end() -> None:

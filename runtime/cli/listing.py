@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import click
 
@@ -10,6 +12,7 @@ from perdure.runtime.cli.output import (
     details_of,
     event_details,
     event_document,
+    exact_time,
     local_time,
     print_json,
     print_table,
@@ -19,6 +22,9 @@ from perdure.runtime.cli.settings import Settings
 from perdure.runtime.remote.state import HistoryEvent, ListFilter, WorkflowState
 from perdure.runtime.remote.status import WorkflowStatus
 from perdure.runtime.sync_client import SyncWorkflowClient
+
+_TURN_BEGINS = "WorkflowStarted"
+"""Dapr's mark of a turn, not of a workflow."""
 
 
 def show_instances(
@@ -76,15 +82,27 @@ def show_events(events: Sequence[HistoryEvent], settings: Settings) -> None:
     if settings.wants_json:
         print_json({"events": [event_document(event) for event in events]})
         return
-    print_table(
-        ("TIME", "ID", "EVENT", "DETAILS"),
-        [
-            (
-                local_time(event.timestamp),
-                str(event.event_id) if event.event_id >= 0 else "",
-                event.type,
-                event_details(event.details),
-            )
-            for event in events
-        ],
-    )
+    # Whole: each value in the last column is short.
+    print_table(("TURN", "TIME", "ID", "EVENT", "DETAILS"), _rows(events), cell_max=sys.maxsize)
+
+
+def _rows(events: Sequence[HistoryEvent]) -> Iterator[tuple[str, ...]]:
+    """A row for each event; that a turn begins is said by its number at the first one.
+
+    The mark of its beginning has a row of its own only if it tells more than that.
+    """
+    turn, number = 0, ""
+    for event, following in zip_longest(events, events[1:]):
+        if event.type == _TURN_BEGINS:
+            turn += 1
+            number = str(turn)
+            if not event.details and following is not None and following.type != _TURN_BEGINS:
+                continue
+        yield (
+            number,
+            exact_time(event.timestamp),
+            str(event.event_id) if event.event_id >= 0 else "",
+            event.type,
+            event_details(event.details),
+        )
+        number = ""

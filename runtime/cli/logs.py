@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import Container
 
 from perdure.runtime.workflow.context import ReplayFilter
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
 """Attributes that every record has; `event` is the message once more, for machines."""
-_CHATTY = ("asyncio", "aiohttp", "aiosqlite")
+_CHATTY = ("asyncio", "aiohttp", "aiosqlite", "concurrent", "grpc", "opentelemetry")
+"""Libraries of this node: only their warnings, unless the app sets a level for them."""
 
 
 class LineFormatter(logging.Formatter):
@@ -31,12 +34,30 @@ class LineFormatter(logging.Formatter):
         return line
 
 
-def set_up(level: str) -> None:
-    """Send the logs of this process to stderr, once. The user's own loggers included."""
-    logging.basicConfig(level=level.upper(), handlers=[line_handler()], force=True)
+def set_up(level: str, app: str | None = None) -> None:
+    """Send the logs of this process to stderr, once. The loggers of APP and of others included.
+
+    What others say to their own developers is left out, unless a level was set for their logger.
+    """
+    handler = line_handler()
+    own = {"root", "perdure", "py.warnings", *re.split(r"[/.:]", app or "")}
+    handler.addFilter(lambda record: is_for_users(record, own))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def is_for_users(record: logging.LogRecord, own: Container[str]) -> bool:
+    """Whether a record is more than debugging, of `own` loggers, or asked for."""
+    if record.levelno > logging.DEBUG or record.name.partition(".")[0] in own:
+        return True
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger.parent is not None:
+        if logger.level != logging.NOTSET:
+            return True
+        logger = logger.parent
+    return False
 
 
 def line_handler() -> logging.Handler:

@@ -17,6 +17,8 @@ import click
 from perdure.runtime.remote.state import HistoryEvent, WorkflowState, rfc3339
 
 _CELL_MAX = 60
+_VALUE_MAX = 60
+"""Of one field of an event."""
 _COLOURS = {
     "COMPLETED": "green",
     "RUNNING": "cyan",
@@ -40,9 +42,11 @@ def printable(text: str) -> str:
     )
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, cell_max: int = _CELL_MAX
+) -> None:
     """Aligned columns; with colours if rich is installed and somebody looks."""
-    cells = [[_shortened(cell) for cell in row] for row in rows]
+    cells = [[_shortened(cell, cell_max) for cell in row] for row in rows]
     if not (sys.stdout.isatty() and _print_rich(headings, cells)):
         _print_plain(headings, cells)
 
@@ -71,9 +75,9 @@ def _print_rich(headings: Sequence[str], rows: list[list[str]]) -> bool:
     return True
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, length: int) -> str:
     shown = printable(text)
-    return shown if len(shown) <= _CELL_MAX else shown[: _CELL_MAX - 1] + "…"
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
 def payload_value(text: str | None) -> Any:
@@ -153,17 +157,22 @@ def event_document(event: HistoryEvent) -> dict[str, Any]:
 
 
 def event_details(details: Mapping[str, Any]) -> str:
-    """The fields of an event in a row, `name=value`."""
-    shown = (
-        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+    """The fields of an event in a row, `name=value`; a long value leaves room for the others."""
+    shown = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in details.items()
-    )
-    return " ".join(shown)
+    }
+    return " ".join(f"{name}={_shortened(value, _VALUE_MAX)}" for name, value in shown.items())
 
 
 def local_time(moment: datetime | None) -> str:
     """A time for people: in their zone, to the second."""
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def exact_time(moment: datetime | None) -> str:
+    """The same to the millisecond: steps may be short."""
+    return "" if moment is None else moment.astimezone().isoformat(" ", "milliseconds")[:23]
 
 
 def _rfc3339(moment: datetime | None) -> str | None:

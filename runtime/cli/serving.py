@@ -51,7 +51,7 @@ def run(
             hold_on_to(tether)
             config = node_config(app, {**flags, **_SUPERVISED}, config_path, _SUPERVISED_DEFAULTS)
             config = _with_ports_of_supervisor(config, flags)
-        logs.set_up(config.log_level)
+        logs.set_up(config.log_level, app)
         has_workers = config.grpc_port is not None
         registry = Registry() if app is None else load_app(app, activities_suffice=has_workers)
         node = Node(registry, config=config, http=True)

@@ -52,6 +52,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
         self._running = 0
         self._waiting: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._ended = asyncio.Event()
+        """None runs; set only once it is closing."""
         self._handlers = {
             f"/{service}/{name}": self._handler(name, method)
             for service, methods in services.items()
@@ -63,6 +65,12 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
         self._closing = True
         for task in self._waiting:
             task.cancel()
+        if not self._running:
+            self._ended.set()
+
+    async def ended(self) -> None:
+        """Wait until no call runs any more, once it is closed."""
+        await self._ended.wait()
 
     # ---- which handler
 
@@ -149,6 +157,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
             yield
         finally:
             self._running -= 1
+            if self._closing and not self._running:
+                self._ended.set()
 
     @contextmanager
     def _broken_off(self) -> Iterator[None]:

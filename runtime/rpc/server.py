@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +23,8 @@ ANSWER_MS = 10_000
 DECISION_SIZE = 4
 """A worker's decision may be so many times as long as any other request: one turn may call
 thousands of activities, and a worker that is refused gives up."""
+LEAVE_SECONDS = 0.5
+"""How long clients may take to go, once all of them have been answered."""
 PING_EVERY_MS = 5_000
 """How often clients may ping without calls; Dapr's do it every 30 s, gRPC would allow 5 min."""
 
@@ -97,8 +101,16 @@ class RpcServer:
         self._calls.close()
         if self._held is not None:
             self._held.close()
-        if self._server is not None:
-            await self._server.stop(self._config.drain_seconds)
+        if self._server is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            # This refuses connections at once. It ends when the last client is gone; but one that
+            # is suspended, or whose machine is off, takes no leave, and nothing of it is running.
+            group.create_task(self._server.stop(self._config.drain_seconds))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.drain_seconds):
+                    await self._calls.ended()
+            await self._server.stop(min(LEAVE_SECONDS, self._config.drain_seconds))
 
     def __repr__(self) -> str:
         return f"<RpcServer {self._address or 'not listening'}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -119,8 +120,11 @@ class WorkerMethods:
         pings = None if traits.ping_field is None else _Pings(stream, self._config.ping_seconds)
         try:
             while True:
-                frame = self._frame(await stream.next_or_ping(), traits)
+                item = await stream.next_or_ping()
+                frame = self._frame(item, traits)
                 if frame is not None:
+                    if item is not None and self._env.log.isEnabledFor(logging.DEBUG):
+                        self._tell_sent(item, peer)
                     yield frame
         except WorkerGone:
             return  # This node sends it nothing more.
@@ -130,6 +134,17 @@ class WorkerMethods:
             self._pool.disconnect(stream)
             del self._traits[stream]
             self._env.log.info("a worker has gone", extra={"event": "worker_gone", "peer": peer})
+
+    def _tell_sent(self, item: Item, peer: str) -> None:
+        self._env.log.debug(
+            "a worker is given a turn" if item.is_turn else "a worker is given an activity",
+            extra={
+                "event": "work_sent",
+                "instance_id": item.work.instance_id,
+                "code": item.work.name,
+                "peer": peer,
+            },
+        )
 
     def _check(self, request: pb.GetWorkItemsRequest, peer: str) -> None:
         try:

@@ -31,6 +31,7 @@ from perdure.runtime.workflow.row_after import row_after, row_of_run
 from perdure.runtime.workflow.run_spans import RunSpans
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import GONE, TurnDraft
+from perdure.runtime.workflow.turn_log import tell_turn
 from perdure.runtime.workflow.workers.execution import WorkerExecution
 from perdure.runtime.workflow.workers.work import TURN, TurnDecided
 
@@ -100,6 +101,11 @@ class LiveInstance:
             self.stalled = row.stalled
         else:
             draft.touched = True  # The right code is back: the status has to say so.
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it is stalled as far as is known, and a worker is asked whether it has to be."""
+        return self.stalled is not None and self.execution is not None and self.execution.undecided
 
     def check_length(self) -> None:
         """Stall an instance whose history has grown beyond what can be replayed in good time."""
@@ -366,6 +372,7 @@ class LiveInstance:
             self._spans.conclude(draft, execution)
         if draft.is_over and execution is not None and execution.terminated is not None:
             self.open_tasks.clear()  # Their results are wanted by nobody.
+        tell_turn(self._around.log, row.instance_id, row.name, turn)
         blob = encode_turn(turn)
         self._count(1 + len(turn.incoming) + len(turn.outgoing))
         self.bytes += len(blob)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ from perdure.runtime.workflow.fork import Rerun, fork_of, unknown_source
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
 from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
+from perdure.runtime.workflow.resumes import until_resumed
 from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.uuids import derived_uuid
 from perdure.runtime.workflow.waiting import why_waiting
@@ -230,9 +232,13 @@ class WorkflowService:
         await self._call(instance_id, m.Suspend(reason))
 
     async def resume(self, instance_id: str, reason: str | None = None) -> None:
-        """Let a suspended instance go on, or a stalled one try again."""
+        """Let a suspended instance go on, or a stalled one try again.
+
+        Raises `InstanceStalled` if it cannot.
+        """
         _check_texts(reason=reason)
-        await self._call(instance_id, m.Resume(reason))
+        resume = partial(self._call, instance_id, m.Resume(reason))
+        await until_resumed(instance_id, resume, self._reads, self.missing)
 
     async def terminate(
         self, instance_id: str, output: str | None = None, *, recursive: bool = True

@@ -21,6 +21,7 @@ from perdure.runtime.workflow.live_instance import LiveInstance
 from perdure.runtime.workflow.open_fork import Opening
 from perdure.runtime.workflow.readmission import refusal_of_start
 from perdure.runtime.workflow.records import StoredWorkflow
+from perdure.runtime.workflow.resumes import OpenResumes
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import TurnDraft, timer_of
 from perdure.runtime.workflow.workers.execution import WorkerExecution
@@ -61,6 +62,7 @@ class WorkflowActor:
         """Durable messages that wait in the inbox for the end of a stall."""
         self._late: dict[str, None] = {}
         """Answers that came after the instance's end; the inbox keeps them until all have come."""
+        self._resumes = OpenResumes()
 
     def decide(self, batch: Sequence[Delivery], now_us: int) -> Decision:
         """One turn over the waiting messages."""
@@ -95,6 +97,7 @@ class WorkflowActor:
 
     def close(self) -> None:
         self._live.close()
+        self._resumes.give_up(self._ref)
 
     def _wake(self, draft: TurnDraft, batch: Sequence[Delivery]) -> None:
         """Bring the code to where the history says it is, once per activation."""
@@ -233,7 +236,13 @@ class WorkflowActor:
     def _resume(self, message: m.Resume, delivery: Delivery, draft: TurnDraft, now_us: int) -> None:
         if self._live.stalled is not None and self._live.row is not None:
             self._try_again(delivery, draft, now_us)
-        execution = None if draft.ends_here else self._living(delivery, draft)
+        if self._live.is_offered:
+            self._resumes.add(message, delivery)
+        elif not draft.ends_here:
+            self._go_on(message, delivery, draft)
+
+    def _go_on(self, message: m.Resume, delivery: Delivery, draft: TurnDraft) -> None:
+        execution = self._living(delivery, draft)
         if execution is not None:
             draft.reply(delivery, None)
             if execution.suspended:
@@ -283,6 +292,8 @@ class WorkflowActor:
         self._live.decide(message, draft)
         if was_stalled and self._live.stalled is None:
             self._take_kept(draft, now_us)
+        for resume, call in self._resumes.take():
+            self._go_on(resume, call, draft)
 
     def _take_kept(self, draft: TurnDraft, now_us: int) -> None:
         """The stall is over: what waited for that comes now."""

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 import perdure
-from perdure.runtime.cli.logs import LineFormatter, line_handler
+from perdure.runtime.cli.logs import LineFormatter, is_for_users, line_handler
 from perdure.runtime.workflow.execution import Execution, Run
 from perdure.runtime.workflow.history import ExecutionStarted
 
@@ -67,3 +67,27 @@ def test_what_a_workflow_logs_is_not_said_again_at_a_replay(is_replaying: bool) 
     execution.apply(ExecutionStarted("talks"))
     assert said == [not is_replaying]
     assert line_handler().filter(logging.makeLogRecord({"msg": "outside"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "is_shown"),
+    [
+        ("perdure.node", logging.DEBUG, True),
+        ("root", logging.DEBUG, True),
+        ("shop.orders", logging.DEBUG, True),
+        ("shopping", logging.DEBUG, False),
+        ("some.library", logging.DEBUG, False),
+        ("some.library", logging.INFO, True),
+        ("asked.for.it", logging.DEBUG, True),
+    ],
+)
+def test_debugging_is_shown_of_perdure_and_the_app_and_of_what_is_asked_for(
+    name: str, level: int, is_shown: bool
+) -> None:
+    asked = logging.getLogger("asked.for")
+    asked.setLevel(logging.DEBUG)
+    try:
+        record = logging.makeLogRecord({"name": name, "levelno": level})
+        assert is_for_users(record, {"root", "perdure", "shop"}) is is_shown
+    finally:
+        asked.setLevel(logging.NOTSET)

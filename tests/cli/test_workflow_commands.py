@@ -306,19 +306,6 @@ def test_instances_are_counted_by_status(node: Scripted, perdure: Perdure) -> No
     ]
 
 
-def test_a_history_is_a_table_of_events(node: Scripted, perdure: Perdure) -> None:
-    events = [
-        {"eventId": -1, "timestamp": "2026-08-01T10:00:00Z", "type": "ExecutionStarted"},
-        {"eventId": 0, "timestamp": "2026-08-01T10:00:00Z", "type": "TaskScheduled", "name": "pay"},
-    ]
-    for _ in range(2):
-        node.answers(200, {"instanceID": "o1", "events": events})
-    lines = perdure("workflow", "history", "o1").stdout.splitlines()
-    assert lines[2].split()[-3:] == ["0", "TaskScheduled", "name=pay"]
-    document = json.loads(perdure("workflow", "history", "o1", "-o", "json").stdout)
-    assert document["events"] == events
-
-
 @pytest.mark.parametrize(
     ("args", "request_line"),
     [

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable
 
 import pytest
 
+from perdure.actors.errors import Refused
 from perdure.runtime.environment import SystemEnv
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.errors import InstanceStalled
+from perdure.runtime.workflow import resumes
+from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled
 from perdure.runtime.workflow.registry import Registry
 from tests.support.workers import Worker, call
 from tests.support.world import PATIENCE, Handle, World
@@ -64,6 +67,76 @@ async def test_what_is_asked_of_a_stalled_run_is_refused_and_has_it_looked_at_ag
         await order.suspend()
     asked.end()
     await order.result()
+
+
+async def test_a_resume_says_what_the_worker_makes_of_the_turn(live: World) -> None:
+    order, worker = await _stalled(live)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(_answer_to(order.resume()))
+        (await worker.next()).decide(stalled="it is too large")
+        assert isinstance(await first, InstanceStalled)
+        second = group.create_task(_answer_to(order.resume()))
+        asked = await worker.next()
+        assert not second.done()
+        asked.end("done")
+        assert await second is None
+    assert await order.result() == "done"
+
+
+async def test_a_resume_also_ends_a_pause_from_before_the_stall(live: World) -> None:
+    await live.serve(Registry(), **SERVING)
+    worker = Worker(live.node)
+    order = await live.start("order", instance_id="o")
+    (await worker.next()).decide()
+    await order.suspend()
+    (await worker.next()).decide(stalled="it is too large")
+    await order.until(h.Status.STALLED)
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(_answer_to(order.resume()))
+        (await worker.next()).decide()
+        assert await answer is None
+        assert (await worker.next()).news == ["ExecutionResumed"]
+    assert await order.status() is h.Status.RUNNING
+    await order.terminate()
+
+
+async def test_a_resume_without_any_worker_finds_the_run_stalled_still(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumes, "WORKER_SECONDS", PATIENCE)
+    order, worker = await _stalled(live)
+    worker.leave()
+    with pytest.raises(InstanceStalled, match="it is too large"):
+        await order.resume()
+
+
+async def test_a_resume_waits_no_longer_for_a_worker_that_says_nothing(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumes, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(resumes, "WORKER_SECONDS", 0.02)
+    order, worker = await _stalled(live)
+    with pytest.raises(InstanceStalled, match="it is too large"):
+        await order.resume()
+    (await worker.next()).end("done")
+    assert await order.result() == "done"
+
+
+async def test_a_resume_of_a_run_that_is_purged_meanwhile_finds_none(live: World) -> None:
+    order, worker = await _stalled(live)
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(_answer_to(order.resume()))
+        await worker.next()
+        await order.purge(force=True)
+        assert isinstance(await answer, InstanceNotFound)
+
+
+async def _answer_to(call: Awaitable[None]) -> Exception | None:
+    try:
+        await call
+    except Refused as error:
+        return error
+    return None
 
 
 async def test_activities_that_were_lost_in_a_stall_run_again_once_it_is_over(live: World) -> None:

@@ -316,7 +316,7 @@ async function runOne(name, act, args = []) {
   const line = { scenario: name, ok: true, got: null, error: null };
   const began = Date.now();
   try {
-    line.got = await act(...args);
+    line.got = (await act(...args)) ?? null;
   } catch (error) {
     console.error(error.stack);
     Object.assign(line, { ok: false, error: `${error.constructor.name}: ${error.message}` });

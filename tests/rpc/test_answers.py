@@ -12,7 +12,8 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import InstanceNotFound
 from tests.cluster.nodes import in_time
 from tests.rpc.serving import ending
-from tests.rpc.wire_worker import WireWorker, at_work, end, task
+from tests.rpc.wire_worker import WireWorker, at_work
+from tests.support.actions import end, task
 
 WRONG = "not-a-token"
 

@@ -130,5 +130,7 @@ def _options(config: RpcConfig) -> list[tuple[str, Any]]:
         # We ping a client: of a worker whose machine is gone, nothing else would ever be heard.
         ("grpc.keepalive_time_ms", QUIET_MS),
         ("grpc.keepalive_timeout_ms", ANSWER_MS),
+        # By itself the former is not heeded, and the answer waited for a minute (gRPC 1.85).
+        ("grpc.http2.ping_timeout_ms", ANSWER_MS),
         ("grpc.http2.max_pings_without_data", 0),
     ]

@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 
+from grpc import StatusCode
+
 from perdure.actors.ports import Env
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.decisions import Malformed, activity_outcome, decision_of
@@ -227,9 +229,9 @@ class WorkerMethods:
         try:
             own_app = self._config.app_id
             decided = decision_of(request, item.work, item.began_us, dialect, own_app=own_app)
-        except Malformed:
+        except Malformed as error:
             self._pool.refuse(item)
-            raise
+            raise RpcRefused(StatusCode.INVALID_ARGUMENT, str(error)) from error
         # Before it is written: with a larger limit, the same turn is decided once more.
         largest = largest_call(item.work, decided)
         too_large = None if largest is None else self._too_large_activity(*largest)

@@ -15,7 +15,8 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import InstanceStalled
 from tests.cluster.nodes import in_time, recorded
 from tests.rpc.serving import Client, ending
-from tests.rpc.wire_worker import HELLO, WireWorker, at_work, end, kinds, task
+from tests.rpc.wire_worker import HELLO, WireWorker, at_work, kinds
+from tests.support.actions import end, task
 
 DIALECTS = pytest.mark.parametrize("dialect", list(HELLO))
 

@@ -77,15 +77,3 @@ async def at_work(dialect: str = "dapr", **settings: Any) -> AsyncIterator[tuple
 
 def kinds(events: Iterable[pb.HistoryEvent]) -> list[str]:
     return [event.WhichOneof("eventType") or "" for event in events]
-
-
-def task(number: int, name: str, input: str | None = None) -> pb.WorkflowAction:
-    made = pb.WorkflowAction(id=number, scheduleTask=pb.ScheduleTaskAction(name=name))
-    if input is not None:
-        made.scheduleTask.input.value = input
-    return made
-
-
-def end(number: int, result: str = "1") -> pb.WorkflowAction:
-    done = pb.CompleteWorkflowAction(workflowStatus=1, result={"value": result})
-    return pb.WorkflowAction(id=number, completeWorkflow=done)

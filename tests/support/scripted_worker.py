@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 import grpc.aio
 
 from perdure.runtime.rpc import taskhub_pb2 as pb
-from perdure.runtime.workflow import history as h
 
 DAPR = pb.GetWorkItemsRequest(capabilities=[3])
 """What a worker of Dapr 1.19 asks for its work with; it keeps no history."""
@@ -97,31 +96,3 @@ def answers(turn: pb.WorkflowRequest) -> dict[int, pb.HistoryEvent]:
         elif kind.endswith(("Completed", "Failed")) and kind != "executionCompleted":
             found[getattr(event, kind).taskScheduledId] = event
     return found
-
-
-def task(number: int, name: str, router: pb.TaskRouter | None = None) -> pb.WorkflowAction:
-    action = pb.WorkflowAction(id=number, scheduleTask=pb.ScheduleTaskAction(name=name))
-    return _to(action, router)
-
-
-def child(number: int, name: str, router: pb.TaskRouter | None = None) -> pb.WorkflowAction:
-    asked = pb.CreateChildWorkflowAction(name=name)
-    return _to(pb.WorkflowAction(id=number, createChildWorkflow=asked), router)
-
-
-def timer(number: int, at_us: int = 1) -> pb.WorkflowAction:
-    fire_at = pb.Timestamp(seconds=at_us // 1_000_000)
-    return pb.WorkflowAction(id=number, createTimer=pb.CreateTimerAction(fireAt=fire_at))
-
-
-def complete(number: int, result: str) -> pb.WorkflowAction:
-    end = pb.CompleteWorkflowAction(
-        workflowStatus=h.Status.COMPLETED, result=pb.StringValue(value=result)
-    )
-    return pb.WorkflowAction(id=number, completeWorkflow=end)
-
-
-def _to(action: pb.WorkflowAction, router: pb.TaskRouter | None) -> pb.WorkflowAction:
-    if router is not None:
-        action.router = router.SerializeToString()
-    return action

@@ -11,6 +11,7 @@ from perdure.runtime import node
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
 from tests.support import scripted_worker as scripted
+from tests.support.actions import child, end, task, timer
 from tests.support.scripted_worker import ScriptedWorker, scripted_worker
 from tests.support.two_apps import idle
 from tests.support.world import World
@@ -29,17 +30,17 @@ async def working(live: World) -> AsyncIterator[ScriptedWorker]:
 
 def order(turn: pb.WorkflowRequest) -> list[pb.WorkflowAction]:
     answered = scripted.answers(turn)
-    steps = {1: scripted.task(1, "pack"), 2: scripted.timer(2), 3: scripted.child(3, "ship")}
+    steps = {1: task(1, "pack"), 2: timer(2), 3: child(3, "ship")}
     for number, action in steps.items():
         if number not in answered:
             return [action]
-    return [scripted.complete(4, '"done"')]
+    return [end(4, '"done"')]
 
 
 def ship(turn: pb.WorkflowRequest) -> list[pb.WorkflowAction]:
     if 1 not in scripted.answers(turn):
-        return [scripted.task(1, "pack")]
-    return [scripted.complete(2, '"shipped"')]
+        return [task(1, "pack")]
+    return [end(2, '"shipped"')]
 
 
 async def test_a_workflow_of_workers_is_one_tree(live: World, spans: Spans) -> None:

@@ -14,6 +14,7 @@ import pytest
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
 from tests.support import scripted_worker as scripted
+from tests.support.actions import child, end, task
 from tests.support.scripted_worker import Decide, scripted_worker
 from tests.support.two_apps import SETTINGS, charge, idle, transfer
 from tests.support.world import Mode, World
@@ -42,7 +43,7 @@ def calling(*asked: pb.WorkflowAction) -> Decide:
         known = {e.eventId for e in turn.pastEvents}
         if len(answered) == len(asked):
             texts = [_text(answered[action.id]) for action in asked]
-            return [scripted.complete(9, f"[{','.join(texts)}]")]
+            return [end(9, f"[{','.join(texts)}]")]
         return [action for action in asked if action.id not in known]
 
     return decide
@@ -61,7 +62,7 @@ def routers(turn: pb.WorkflowRequest) -> list[pb.TaskRouter]:
 
 
 def both(router: pb.TaskRouter) -> Decide:
-    return calling(scripted.task(1, "pay", router), scripted.child(2, "move", router))
+    return calling(task(1, "pay", router=router), child(2, "move", router=router))
 
 
 async def test_another_apps_worker_runs_what_is_routed_to_it(shop: World, bank: World) -> None:
@@ -72,7 +73,7 @@ async def test_another_apps_worker_runs_what_is_routed_to_it(shop: World, bank: 
     ):
         ours.workflows["order"] = both(BANK)
         theirs.activities["pay"] = lambda asked: '"paid"'
-        theirs.workflows["move"] = lambda turn: [scripted.complete(1, '"moved"')]
+        theirs.workflows["move"] = lambda turn: [end(1, '"moved"')]
         instance = await shop.start("order", instance_id="o")
         assert await instance.result() == ["paid", "moved"]
         assert await shop.ids() == ["o"]
@@ -93,8 +94,10 @@ async def test_another_apps_own_code_runs_what_a_worker_routes_to_it(
 ) -> None:
     await serve_bank(bank, charge, transfer)
     async with scripted_worker(shop.node.grpc_address) as ours:
-        asked = [scripted.task(1, "charge", BANK), scripted.child(2, "transfer", BANK)]
-        asked[0].scheduleTask.input.value = asked[1].createChildWorkflow.input.value = "3"
+        asked = [
+            task(1, "charge", "3", router=BANK),
+            child(2, "transfer", "3", router=BANK),
+        ]
         ours.workflows["order"] = calling(*asked)
         assert await (await shop.start("order")).result() == [{"cents": 3}, {"cents": 3}]
 
@@ -108,7 +111,7 @@ async def test_a_routed_call_waits_for_an_app_that_is_not_there(shop: World, ban
         await serve_bank(bank)  # And then its worker is still to come.
         async with scripted_worker(bank.node.grpc_address) as theirs:
             theirs.activities["pay"] = lambda asked: '"paid"'
-            theirs.workflows["move"] = lambda turn: [scripted.complete(1, '"moved"')]
+            theirs.workflows["move"] = lambda turn: [end(1, '"moved"')]
             assert await instance.result() == ["paid", "moved"]
 
 
@@ -127,7 +130,7 @@ async def test_a_call_routed_to_the_callers_own_app_is_an_ordinary_one(shop: Wor
     async with scripted_worker(shop.node.grpc_address) as ours:
         ours.workflows["order"] = both(pb.TaskRouter(targetAppID="shop"))
         ours.activities["pay"] = lambda asked: '"paid"'
-        ours.workflows["move"] = lambda turn: [scripted.complete(1, '"moved"')]
+        ours.workflows["move"] = lambda turn: [end(1, '"moved"')]
         instance = await shop.start("order", instance_id="o")
         assert await instance.result() == ["paid", "moved"]
         assert await shop.ids() == ["o", "o:0002"]

@@ -120,9 +120,13 @@ class WorkerStream:
         self._filled.set()
 
     def put_ping(self) -> None:
-        """Have something sent that says no more than that the line is alive."""
-        self._queue.append(None)
-        self._filled.set()
+        """Have something sent that says no more than that the line is alive.
+
+        What is still to be sent says it as well, and a worker that does not read needs no heap.
+        """
+        if not self._queue:
+            self._queue.append(None)
+            self._filled.set()
 
     async def next(self) -> Item:
         """The next item to be sent. Raises `WorkerGone` once the stream is closed."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import Callable, Generator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from tests.sdk.programs.dapr_py.sdk import VERSION, wf
+from tests.sdk.programs.held import hold
 
 Steps = Generator[Any, Any, Any]
 
@@ -62,16 +61,6 @@ def flaky(_ctx: Any, of: dict[str, Any]) -> list[bool]:
         later - sooner >= 0.02 * 2**number
         for number, (sooner, later) in enumerate(itertools.pairwise(tries))
     ]
-
-
-def hold(_ctx: Any, paths: dict[str, str]) -> int:
-    """Notes that it runs, and in which process; then waits for leave to go on."""
-    with Path(paths["mark"]).open("a") as mark:
-        mark.write(f"{os.getpid()}\n")
-    deadline = time.monotonic() + 60
-    while not Path(paths["until"]).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return os.getpid()
 
 
 def lineage(ctx: Any) -> list[list[str]] | None:

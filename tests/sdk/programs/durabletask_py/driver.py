@@ -9,10 +9,10 @@ import sys
 
 from durabletask import client
 
-from tests.sdk.programs.durabletask_py import life_cycle, running
+from tests.sdk.programs.durabletask_py import life_cycle, running, steps
 from tests.sdk.programs.durabletask_py.scenario import SCENARIOS
 
-MODULES = (running, life_cycle)
+MODULES = (running, life_cycle, steps)
 """Imported for the scenarios that they add."""
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from durabletask import task
 
+from tests.sdk.programs.held import hold
+
 Steps = Generator[Any, Any, Any]
 
 RETRIES = task.RetryPolicy(
@@ -208,6 +210,12 @@ def pass_on(ctx: Any, value: Any) -> Steps:
     return (yield ctx.call_activity(echo, input=value))
 
 
+def held(ctx: Any, paths: dict[str, str]) -> Steps:
+    process = yield ctx.call_activity(hold, input=paths)
+    number = yield ctx.call_activity(add_one, input=1)
+    return [process, number]
+
+
 def tell_other(ctx: Any, other: str) -> Steps:
     ctx.send_event(other, "go", data="from another instance")
     return (yield ctx.call_activity(add_one, input=1))
@@ -228,10 +236,10 @@ def _told(error: Any) -> list[str]:
     return [type(error).__name__, error.details.error_type, error.details.message]
 
 
-ACTIVITIES: list[Callable[..., Any]] = [add_one, square, echo, fail, whoami, flaky]
+ACTIVITIES: list[Callable[..., Any]] = [add_one, square, echo, fail, whoami, flaky, hold]
 ORCHESTRATORS: list[Callable[..., Any]] = [
     *(chain, fan_out, nest, identify, collect, two_waiters, echo_event, race, sleep, retry),
     *(retry_child, unsteady, count_up, add_up, begin_again, report, wait, family, raises),
     *(activity_raises, activity_raises_and_is_caught, child_raises_and_is_caught),
-    *(calls_nobody, pass_on, tell_other, version, unique),
+    *(calls_nobody, pass_on, tell_other, version, unique, held),
 ]

@@ -1,6 +1,9 @@
 "use strict";
-// Runs scenarios through the SDK's own client: node driver.js all | NAME…
+// Runs scenarios through the SDK's own client: node driver.js all | NAME… | -
+// `-` stands for the lines on standard input: the name of a step, and a JSON list of arguments.
 // One JSON line about each: {"scenario", "ok", "got", "error"}.
+
+const readline = require("node:readline");
 
 const { DaprWorkflowClient, WorkflowRuntimeStatus } = require("./sdk");
 
@@ -288,11 +291,32 @@ const scenarios = {
   },
 };
 
-async function runOne(name) {
+// For tests that break something meanwhile.
+const steps = {
+  start: (name, id, input) => client.scheduleNewWorkflow(name, input, id),
+  start_many: async (name, prefix, count, input) => {
+    for (let number = 0; number < count; number++) {
+      await client.scheduleNewWorkflow(name, input, `${prefix}-${number}`);
+    }
+    return count;
+  },
+  end: (id) => ended(id),
+  end_many: async (prefix, count) => {
+    const found = [];
+    for (let number = 0; number < count; number++) {
+      found.push(await ended(`${prefix}-${number}`));
+    }
+    return found;
+  },
+  status_of: (id) => status(id),
+  raise_go: (id) => client.raiseEvent(id, "go", "on"),
+};
+
+async function runOne(name, act, args = []) {
   const line = { scenario: name, ok: true, got: null, error: null };
   const began = Date.now();
   try {
-    line.got = await scenarios[name]();
+    line.got = (await act(...args)) ?? null;
   } catch (error) {
     console.error(error.stack);
     Object.assign(line, { ok: false, error: `${error.constructor.name}: ${error.message}` });
@@ -303,8 +327,15 @@ async function runOne(name) {
 
 async function main(names) {
   for (const name of names) {
+    if (name === "-") {
+      for await (const line of readline.createInterface({ input: process.stdin })) {
+        const [step, args] = line.split(/ (.*)/);
+        await runOne(step, steps[step], JSON.parse(args));
+      }
+      continue;
+    }
     for (const one of name === "all" ? Object.keys(scenarios) : [name]) {
-      await runOne(one);
+      await runOne(one, scenarios[one]);
     }
   }
   // Its calls that have not been answered would keep the process alive.

@@ -1,6 +1,8 @@
 "use strict";
 // The workflows and activities that the scenarios run.
 
+const fs = require("node:fs");
+
 // ---- activities
 
 const activities = {
@@ -10,6 +12,15 @@ const activities = {
   nothing: () => undefined,
   fail: (_ctx, text) => {
     throw new RangeError(text);
+  },
+  // Notes that it runs, and in which process; then waits for leave to go on.
+  hold: async (_ctx, paths) => {
+    fs.appendFileSync(paths.mark, `${process.pid}\n`);
+    const deadline = Date.now() + 60_000;
+    while (!fs.existsSync(paths.until) && Date.now() < deadline) {
+      await new Promise((done) => setTimeout(done, 10));
+    }
+    return process.pid;
   },
   whoami: (ctx) => [ctx.getWorkflowInstanceId(), ctx.getWorkflowActivityId()],
 };
@@ -152,6 +163,12 @@ const workflows = {
 
   callsNobody: async function* (ctx) {
     yield ctx.callActivity("nobody");
+  },
+
+  held: async function* (ctx, paths) {
+    const process = yield ctx.callActivity("hold", paths);
+    const number = yield ctx.callActivity("addOne", 1);
+    return [process, number];
   },
 
   passOn: async function* (ctx, value) {

@@ -127,23 +127,7 @@ class Tenure:
             TurnDispatchParts(router, parts.pool, env, self._activities_wanted),
             TurnDispatchConfig(app_id=config.app_id, turn_seconds=config.turn_seconds),
         )
-        self.dispatch = ActivityDispatch(
-            DispatchParts(
-                router,
-                self.activities,
-                self._has_activity,
-                self._look_again,
-                self._deliver,
-                lambda node, name: self.turns.lookout.takes(node, f"{ACTIVITY_NAME}{name}"),
-            ),
-            DispatchConfig(
-                app_id=config.app_id,
-                patience_seconds=2 * config.lease_seconds,
-                room_seconds=config.room_seconds,
-                limits=config.activities.limits,
-                crossing_bytes_max=config.crossing_bytes_max,
-            ),
-        )
+        self.dispatch = self._dispatch()
         self._recovery = Recovery(
             RecoveryParts(store, fence, self.host, env),
             config.recovery,
@@ -181,6 +165,26 @@ class Tenure:
             config.app_id,
             lambda: self._served,
             parts.tracer,
+        )
+
+    def _dispatch(self) -> ActivityDispatch:
+        config = self._config
+        return ActivityDispatch(
+            DispatchParts(
+                self._parts.router,
+                self.activities,
+                self._has_activity,
+                self._look_again,
+                self._deliver,
+                lambda node, name: self.turns.lookout.takes(node, f"{ACTIVITY_NAME}{name}"),
+            ),
+            DispatchConfig(
+                app_id=config.app_id,
+                patience_seconds=2 * config.lease_seconds,
+                room_seconds=config.room_seconds,
+                limits=config.activities.limits,
+                crossing_bytes_max=config.crossing_bytes_max,
+            ),
         )
 
     def _runner(self) -> ActivityRunner:

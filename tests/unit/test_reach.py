@@ -1,4 +1,4 @@
-"""What is learned of how large an item workers receive, from what became of those they were sent."""
+"""What is learned of how large an item workers receive, from what became of what they were sent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_few_streams_that_end_at_a_large_item_show_that_it_is_too_large() -> N
     assert kind.reach.receives(LARGE)
     kind.lose(LARGE)
     assert not kind.reach.receives(LARGE)
-    assert kind.reach.receives(LARGE - 1)
+    assert kind.reach.receives(RECEIVED_BY_ALL)
 
 
 def test_an_item_that_every_client_receives_is_never_the_reason() -> None:
@@ -92,7 +92,13 @@ def test_an_answer_to_what_was_sent_before_shows_nothing() -> None:
 
 
 def test_of_several_large_items_the_largest_is_too_large() -> None:
-    assert judged(LARGE, 2 * LARGE).reach.bytes_max == 2 * LARGE
+    reach = judged(LARGE, 2 * LARGE).reach
+    assert reach.receives(LARGE)
+    assert not reach.receives(2 * LARGE)
+
+
+def test_the_same_item_is_too_large_though_it_is_some_bytes_shorter_now() -> None:
+    assert not judged(2 * LARGE).reach.receives(2 * LARGE - 10)
 
 
 def test_a_large_item_that_comes_through_starts_the_count_anew() -> None:

@@ -25,6 +25,8 @@ things."""
 AGAIN_SECONDS = 60.0
 """After a loss no item that is too large is tried for so long: each trial costs a worker all that
 it has in hand."""
+_ALIKE_BYTES = 1024
+"""The same item is now and then some bytes shorter: there are times in it."""
 _KNOWN_MAX = 1000
 
 Clock = Callable[[], float]
@@ -41,7 +43,7 @@ class Reach:
         self._clock = clock
         self._losses = 0
         self._bytes_lost = 0
-        """The smallest item of those losses."""
+        """The smallest item of those losses, or a little less."""
         self._again_at = 0.0
 
     @property
@@ -61,6 +63,7 @@ class Reach:
 
     def lost(self, size: int) -> None:
         """A stream has ended at an item."""
+        size = max(size - _ALIKE_BYTES, RECEIVED_BY_ALL + 1)
         self._bytes_lost = min(self._bytes_lost, size) if self._losses else size
         self._losses += 1
         self._again_at = self._clock() + AGAIN_SECONDS

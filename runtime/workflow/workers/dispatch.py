@@ -190,8 +190,9 @@ class TurnDispatch:
             except TROUBLE:
                 pass  # Should it have come through after all, it is decided twice, alike.
         if not taken and turn.node == node.membership:
-            _, workers = self._rooms.get(node.membership, (0, 0))
-            self._rooms[node.membership] = (0, workers)
+            room, workers = self._rooms.get(node.membership, (0, 0))
+            # One that was not asked has as much as before.
+            self._rooms[node.membership] = (0 if turn.problem is None else room + 1, workers)
             self._place_again(turn)
 
     def _stay(self, turn: Turn) -> bool:

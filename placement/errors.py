@@ -13,6 +13,10 @@ class ClusterSecretWrong(Refused):
     """This node's cluster secret is not that of the nodes that are there."""
 
 
+class MessageTooLarge(Refused):
+    """A request or an answer is larger than nodes send to each other."""
+
+
 class NodeUnreachable(Retryable):
     """Another node did not answer; what was asked of it may have been done or not."""
 

@@ -33,7 +33,7 @@ from perdure.runtime.config import NodeConfig, WorkerDialect
 from perdure.runtime.engine import Engine, EngineSeams
 from perdure.runtime.environment import SystemEnv, is_alive, this_process
 from perdure.runtime.extras import tracer_if_there
-from perdure.runtime.settings import engine_config
+from perdure.runtime.settings import engine_config, link_bytes
 from perdure.runtime.storage.opening import (
     MEMORY,
     SQLITE_VERSION,
@@ -215,7 +215,7 @@ class Node:
         settings = PeerConfig(
             host=config.peer_host,
             port=config.peer_port,
-            message_bytes_max=6 * config.max_body_bytes,  # A decision of a worker is the longest.
+            message_bytes_max=link_bytes(config),
         )
         links = PeerLinks(settings, self._from_peer, self._env.log)
         self._links = links

@@ -37,10 +37,16 @@ def engine_config(config: NodeConfig) -> EngineConfig:
             ),
             reminders=RemindersConfig(horizon_seconds=config.reminder_horizon_seconds),
             recovery=RecoveryConfig(scan_seconds=config.recovery_scan_seconds),
+            crossing_bytes_max=link_bytes(config),
             activities=_activities(config),
             workflows=_workflows(config),
         ),
     )
+
+
+def link_bytes(config: NodeConfig) -> int:
+    """The longest message between nodes."""
+    return 6 * config.max_body_bytes  # A decision of a worker is the longest.
 
 
 def _host(config: NodeConfig) -> HostConfig:

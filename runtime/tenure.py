@@ -31,7 +31,13 @@ from perdure.runtime.workflow.activities.dispatch import ActivityDispatch
 from perdure.runtime.workflow.activities.dispatching import DispatchConfig, DispatchParts
 from perdure.runtime.workflow.activities.runner import ActivityConfig, ActivityRunner, RunnerParts
 from perdure.runtime.workflow.keys import Keys
-from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
+from perdure.runtime.workflow.messages import (
+    ACTIVITY,
+    WORKFLOW,
+    Completion,
+    RunActivity,
+    Undeliverable,
+)
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.spans import SPAN, SpanTarget, Tracer
@@ -69,6 +75,8 @@ class TenureConfig:
     committer: CommitterConfig = field(default_factory=CommitterConfig)
     reminders: RemindersConfig = field(default_factory=RemindersConfig)
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    crossing_bytes_max: int = 16 << 20
+    """The longest message between nodes."""
     activities: ActivityConfig = field(default_factory=ActivityConfig)
     workflows: WorkflowConfig = field(default_factory=WorkflowConfig)
 
@@ -119,21 +127,7 @@ class Tenure:
             TurnDispatchParts(router, parts.pool, env, self._activities_wanted),
             TurnDispatchConfig(app_id=config.app_id, turn_seconds=config.turn_seconds),
         )
-        self.dispatch = ActivityDispatch(
-            DispatchParts(
-                router,
-                self.activities,
-                self._has_activity,
-                self._look_again,
-                lambda node, name: self.turns.lookout.takes(node, f"{ACTIVITY_NAME}{name}"),
-            ),
-            DispatchConfig(
-                app_id=config.app_id,
-                patience_seconds=2 * config.lease_seconds,
-                room_seconds=config.room_seconds,
-                limits=config.activities.limits,
-            ),
-        )
+        self.dispatch = self._dispatch()
         self._recovery = Recovery(
             RecoveryParts(store, fence, self.host, env),
             config.recovery,
@@ -171,6 +165,26 @@ class Tenure:
             config.app_id,
             lambda: self._served,
             parts.tracer,
+        )
+
+    def _dispatch(self) -> ActivityDispatch:
+        config = self._config
+        return ActivityDispatch(
+            DispatchParts(
+                self._parts.router,
+                self.activities,
+                self._has_activity,
+                self._look_again,
+                self._deliver,
+                lambda node, name: self.turns.lookout.takes(node, f"{ACTIVITY_NAME}{name}"),
+            ),
+            DispatchConfig(
+                app_id=config.app_id,
+                patience_seconds=2 * config.lease_seconds,
+                room_seconds=config.room_seconds,
+                limits=config.activities.limits,
+                crossing_bytes_max=config.crossing_bytes_max,
+            ),
         )
 
     def _runner(self) -> ActivityRunner:
@@ -256,9 +270,11 @@ class Tenure:
         # Nor while results cannot be written: they would pile up.
         return self.committer.is_current and self.committer.degraded is None
 
-    def _deliver(self, message: RunActivity, completion: Completion) -> Awaitable[object]:
+    def _deliver(
+        self, message: RunActivity, answer: Completion | Undeliverable
+    ) -> Awaitable[object]:
         target = ActorRef(WORKFLOW, message.instance_id)
-        return self._parts.router.call(target, completion, app_id=message.caller_app)
+        return self._parts.router.call(target, answer, app_id=message.caller_app)
 
     def _has_activity(self, name: str) -> bool:
         return self._parts.registry.activity(name) is not None

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from typing import Any, NoReturn
 
-import grpc
+import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
@@ -32,6 +32,10 @@ _Write = Callable[[bytes, Any], Awaitable[None]]
 
 class NodeBusy(Retryable):
     """As many calls run as this node takes."""
+
+
+class _ClientGone(Exception):
+    """What was written has reached nobody, and nothing else will."""
 
 
 class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the stubs only.
@@ -131,8 +135,10 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # Generic in the
                     async with aclosing(stream) as items:
                         async for item in items:
                             encoded = item if type(item) is bytes else item.SerializeToString()
-                            await context.write(encoded)
+                            await _write(context, encoded)
                 return
+            except _ClientGone as gone:
+                raise asyncio.CancelledError from gone  # As gRPC says it, a moment later.
             except Exception as error:
                 status = _status_of(error, name, method, request)
             await _abort(context, status)
@@ -186,6 +192,13 @@ def _status_of(error: Exception, name: str, method: Method, request: Any) -> Rpc
             "request failed", exc_info=error, extra={"event": "rpc_request_failed", "method": name}
         )
     return status
+
+
+async def _write(context: Any, data: bytes) -> None:
+    try:
+        await context.write(data)
+    except grpc.aio.InternalError as error:
+        raise _ClientGone from error
 
 
 def _refusing(status: RpcStatus) -> grpc.RpcMethodHandler[Any, Any]:

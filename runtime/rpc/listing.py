@@ -25,7 +25,8 @@ PAGE = 1024
 READ_AT_ONCE = 128
 """Rows of the store that are in memory at a time; each may hold an output of megabytes."""
 ANSWER_BYTES = 2 << 20
-"""A page of states ends beyond so many bytes: a client need not take more than 4 MiB."""
+"""A page of states ends before it has more bytes, unless one state alone has: a client need not
+take more than 4 MiB."""
 
 
 class ListMethods:
@@ -89,16 +90,21 @@ class ListMethods:
         query = _from_token(query, text_in(asked, "continuationToken"))
         size = _page_size(asked.maxInstanceCount)
         answer = pb.QueryInstancesResponse()
-        total = 0
+        total = key_before = 0
         async for row, is_last in instances(self._service, query, size):
             state = await self._state(row, asked.fetchInputsAndOutputs)
+            more = 0 if state is None else state.ByteSize()
+            if total and total + more > ANSWER_BYTES:
+                answer.continuationToken.value = cursor.at(query, key_before)
+                break
             if state is not None:
                 answer.orchestrationState.append(state)
-                total += state.ByteSize()
-            if len(answer.orchestrationState) == size or total > ANSWER_BYTES:
+                total += more
+            if len(answer.orchestrationState) == size:
                 if not is_last:
                     answer.continuationToken.value = cursor.at(query, row.key)
                 break
+            key_before = row.key
         return answer
 
     async def _state(self, row: Instance, with_payloads: bool) -> pb.WorkflowState | None:

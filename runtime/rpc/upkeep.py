@@ -36,7 +36,7 @@ from perdure.runtime.workflow.workers.work import Step
 
 CHUNK_EVENTS = 500
 CHUNK_BYTES = 1 << 20
-"""A chunk of a history ends beyond either of them."""
+"""A chunk of a history ends before it has more of either, unless one event alone has."""
 PURGE_SECONDS_LEFT = 1.0
 """A purge by filter answers that it is not complete when its client waits no longer than this."""
 
@@ -110,11 +110,12 @@ class UpkeepMethods:
         chunk, size = pb.HistoryChunk(), 0
         is_for_worker = request.forWorkItemProcessing
         for event in await self._events(instance_id, Dialect.MICROSOFT, is_for_worker):
-            chunk.events.append(event)
-            size += event.ByteSize()
-            if len(chunk.events) >= CHUNK_EVENTS or size > CHUNK_BYTES:
+            more = event.ByteSize()
+            if len(chunk.events) >= CHUNK_EVENTS or (size and size + more > CHUNK_BYTES):
                 yield chunk
                 chunk, size = pb.HistoryChunk(), 0
+            chunk.events.append(event)
+            size += more
         yield chunk
 
     async def _events(

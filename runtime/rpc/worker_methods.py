@@ -20,7 +20,7 @@ from perdure.runtime.rpc.statuses import RpcRefused
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.history import Failure, TaskFailed
-from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.messages import RunActivity, Undeliverable
 from perdure.runtime.workflow.workers.numbers import action_id
 from perdure.runtime.workflow.workers.pool import (
     Capacity,
@@ -29,10 +29,14 @@ from perdure.runtime.workflow.workers.pool import (
     WorkerPool,
     WorkerStream,
 )
+from perdure.runtime.workflow.workers.reach import Reach, Sent
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 _PART_OF_MESSAGE = 0.95
 """So much of the largest message a turn, or an activity, may take."""
+
+_KINDS_MAX = 100
+"""Kinds of workers that something is remembered of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class _Pings:
 
 
 class WorkerMethods:
-    """Has no state but the traits of the streams that are open."""
+    """Has no state but what is known of the workers at the other ends."""
 
     def __init__(
         self,
@@ -79,7 +83,11 @@ class WorkerMethods:
         self._config = config
         self._hosted = hosted
         """The names that nodes of the app have the code of."""
+        self._clock = asyncio.get_running_loop().time
         self._traits: dict[WorkerStream, WorkerTraits] = {}
+        self._sent: dict[WorkerStream, Sent] = {}
+        self._reaches: dict[tuple[str, WorkerTraits], Reach] = {}
+        """By what workers say of themselves, the names of their code aside."""
 
     def table(self) -> Methods:
         decision = Unary(pb.WorkflowResponse, self.complete_turn, is_large=True)
@@ -109,8 +117,10 @@ class WorkerMethods:
         told = traits_of(request, agent, self._config.dialect)
         traits = replace(told, app_id=self._config.app_id)
         self._check(request, peer)
-        stream = self._pool.connect(_capacity(traits), peer)
+        reach = self._reach_of(agent, traits)
+        stream = self._pool.connect(_capacity(traits, reach), peer)
         self._traits[stream] = traits
+        sent = self._sent[stream] = Sent(reach, self._clock)
         self._env.log.info(
             "a worker has connected",
             extra={
@@ -130,11 +140,15 @@ class WorkerMethods:
                     yield frame
         except WorkerGone:
             return  # This node sends it nothing more.
+        except (asyncio.CancelledError, GeneratorExit):
+            # Before what it had is given to others, and perhaps to itself.
+            self._broke_off(sent, reach, peer)
+            raise
         finally:
             if pings is not None:
                 pings.cancel()
             self._pool.disconnect(stream)
-            del self._traits[stream]
+            del self._traits[stream], self._sent[stream]
             self._env.log.info("a worker has gone", extra={"event": "worker_gone", "peer": peer})
 
     def _tell_sent(self, item: Item, peer: str) -> None:
@@ -147,6 +161,21 @@ class WorkerMethods:
                 "peer": peer,
             },
         )
+
+    def _reach_of(self, agent: str, traits: WorkerTraits) -> Reach:
+        kind = (agent, replace(traits, turn_names=None, activity_names=None))
+        if kind not in self._reaches and len(self._reaches) >= _KINDS_MAX:
+            del self._reaches[next(iter(self._reaches))]
+        return self._reaches.setdefault(kind, Reach(self._clock))
+
+    def _broke_off(self, sent: Sent, reach: Reach, peer: str) -> None:
+        before = reach.bytes_max
+        sent.broke_off()
+        if before is None and reach.bytes_max is not None:
+            self._env.log.warning(
+                "workers end their streams at large items; they are not sent such any more",
+                extra={"event": "worker_narrow", "peer": peer, "bytes": reach.bytes_max},
+            )
 
     def _check(self, request: pb.GetWorkItemsRequest, peer: str) -> None:
         try:
@@ -175,23 +204,40 @@ class WorkerMethods:
         self, item: Item, message: RunActivity, traits: WorkerTraits
     ) -> bytes | None:
         frame = encode_activity(message, item.token, traits)
-        too_large = self._too_large_activity(message.name, message.task_id, len(frame))
+        what = _of_activity(message.name, message.task_id)
+        return frame if self._may_go(item, what, len(frame)) else None
+
+    def _may_go(self, item: Item, what: str, size: int) -> bool:
+        """Whether its worker may be sent an item; if not, it is seen to here.
+
+        A worker that gets more than it takes ends its stream, and so would the next one.
+        """
+        too_large = self._too_large(what, size)
         if too_large is None:
-            return frame
-        # A worker that gets more than it takes ends its stream, and so would the next one.
-        self._refuse(item, too_large)
-        return None
+            if item.stream.receives(size):
+                self._sent[item.stream].sent(item.token, size)
+                return True
+            if self._pool.pass_on(item, size):
+                return False
+            too_large = (
+                f"{what} payload size {size} bytes is more than the connected workers receive: "
+                "they end their streams at it; use workers that receive more (Dapr 1.19, or a "
+                "larger limit of their gRPC client), then resume, or purge it with force"
+            )
+        if isinstance(item.work, TurnWork):
+            self._pool.answer(item, _stalled(item, item.work, too_large))
+        else:
+            called = item.work.key_of_call
+            self._pool.answer(item, Undeliverable(*called, too_large))
+        return False
 
     def _refuse(self, item: Item, why: str) -> None:
-        """What no worker can be sent: an activity fails, a turn stalls its instance."""
+        """What no worker can ever be sent: an activity fails, a turn stalls its instance."""
         if isinstance(item.work, TurnWork):
             self._pool.answer(item, _stalled(item, item.work, why))
         else:
             failure = Failure("PayloadError", why, non_retryable=True)
             self._pool.answer(item, TaskFailed(item.work.task_id, failure))
-
-    def _too_large_activity(self, name: str, task_id: int, size: int) -> str | None:
-        return self._too_large(f"activity '{name}::{action_id(task_id)}'", size)
 
     def _too_large(self, what: str, size: int) -> str | None:
         """Why something is not sent, if it might be too much for a worker (spec 2.13)."""
@@ -208,9 +254,7 @@ class WorkerMethods:
         stream = item.stream
         cached = stream.known_events(work)
         frame, count = encode_turn(work, item.began_us, item.token, traits, cached)
-        too_large = self._too_large("Workflow", len(frame))
-        if too_large is not None:
-            self._refuse(item, too_large)
+        if not self._may_go(item, "Workflow", len(frame)):
             return None
         stream.remember(work, count)
         return frame
@@ -224,6 +268,7 @@ class WorkerMethods:
         )
         if item is None:
             return pb.Empty()
+        self._sent[item.stream].answered(item.token)
         assert isinstance(item.work, TurnWork)
         dialect = self._traits[item.stream].dialect
         try:
@@ -234,9 +279,11 @@ class WorkerMethods:
             raise RpcRefused(StatusCode.INVALID_ARGUMENT, str(error)) from error
         # Before it is written: with a larger limit, the same turn is decided once more.
         largest = largest_call(item.work, decided)
-        too_large = None if largest is None else self._too_large_activity(*largest)
-        if too_large is not None:
-            decided = _stalled(item, item.work, too_large)
+        if largest is not None:
+            name, task_id, size = largest
+            too_large = self._too_large(_of_activity(name, task_id), size)
+            if too_large is not None:
+                decided = _stalled(item, item.work, too_large)
         self._pool.answer(item, decided)
         return pb.Empty()
 
@@ -248,6 +295,7 @@ class WorkerMethods:
             task_id=request.taskId,
         )
         if item is not None:
+            self._sent[item.stream].answered(item.token)
             assert isinstance(item.work, RunActivity)
             self._pool.answer(item, activity_outcome(request, item.work.task_id))
         return pb.Empty()
@@ -261,6 +309,7 @@ class WorkerMethods:
                 request.completionToken or "-", is_turn=is_turn, instance_id="", task_id=0
             )
             if item is not None:
+                self._sent[item.stream].answered(item.token)
                 self._pool.refuse(item)
         return pb.Empty()
 
@@ -271,11 +320,16 @@ def _stalled(item: Item, work: TurnWork, text: str) -> TurnDecided:
     )
 
 
-def _capacity(traits: WorkerTraits) -> Capacity:
+def _of_activity(name: str, task_id: int) -> str:
+    return f"activity '{name}::{action_id(task_id)}'"
+
+
+def _capacity(traits: WorkerTraits, reach: Reach) -> Capacity:
     given = {"turns": traits.turns_max, "activities": traits.activities_max}
     return Capacity(
         **{name: count for name, count in given.items() if count is not None},
         turn_names=traits.turn_names,
         activity_names=traits.activity_names,
         keeps_history=traits.stateful_history,
+        receives=reach.receives,
     )

@@ -60,6 +60,8 @@ class LiveInstance:
         self._lost: dict[int, h.TaskScheduled] = {}
         """Activities that had not answered before a load: nobody may be running them any more."""
         self._is_of_worker = False
+        self._is_unplaced = False
+        """It is stalled for something else than its code."""
         self._spans = None if around.tracer is None else RunSpans(around.tracer, ref)
         self._own = OwnHistory()
         self.events = 0
@@ -123,8 +125,12 @@ class LiveInstance:
         if before < warn <= self.events:
             self._around.warn_of_length(self._ref.id, self.events)
 
-    def stall(self, reason: str) -> None:
-        """Stop at this point, with nothing written but the reason."""
+    def stall(self, reason: str, *, until_moved: bool = False) -> None:
+        """Stop at this point, with nothing written but the reason.
+
+        `until_moved`: not for what its code is: whatever comes to the node may change it.
+        """
+        self._is_unplaced = until_moved
         self.close()
         if self.committed is None or self.committed.stalled != reason:
             self._around.log.error(
@@ -336,7 +342,8 @@ class LiveInstance:
             row = msgspec.structs.replace(row, status=status, stalled=reason, has_work=False)
             self._conclude_row(row, draft)
         # Where the code is elsewhere it comes back there: this is then read afresh.
-        draft.decision.passivate = self._is_of_worker and self.execution is None
+        passivate = self._is_of_worker or self._is_unplaced
+        draft.decision.passivate = passivate and self.execution is None
 
     def _conclude_row(self, row: Instance, draft: TurnDraft) -> None:
         """Write the row alone: no event happened."""

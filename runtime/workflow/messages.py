@@ -95,6 +95,11 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
         | ChildWorkflowInstanceFailed
     )
 
+    @property
+    def key_of_call(self) -> tuple[int, int, int]:
+        """Of the answer to an activity: as of the call."""
+        return self.key, self.execution, self.event.task_id
+
 
 class RunActivity(msgspec.Struct, frozen=True, gc=False):
     """To an activity actor: run this, once, and tell the workflow what came of it."""
@@ -126,6 +131,23 @@ class RunActivity(msgspec.Struct, frozen=True, gc=False):
         return self.key, self.execution, self.task_id
 
 
+class Undeliverable(msgspec.Struct, frozen=True, gc=False):
+    """Whoever could run an activity cannot be told of it: it is too large. Nobody has begun it."""
+
+    key: int
+    execution: int
+    task_id: int
+    reason: str
+
+    @property
+    def key_of_call(self) -> tuple[int, int, int]:
+        """As of the call."""
+        return self.key, self.execution, self.task_id
+
+
+ActivityEnd = TaskCompleted | TaskFailed | Undeliverable
+"""What may come of having an activity run."""
+
 WorkflowMessage = (
     StartWorkflow
     | OpenFork
@@ -135,6 +157,7 @@ WorkflowMessage = (
     | Terminate
     | Purge
     | Completion
+    | Undeliverable
     | TurnDecided
 )
 
@@ -148,6 +171,7 @@ _PLAIN: dict[int, type[msgspec.Struct]] = {
     5: Resume,
     6: Purge,
     7: RunActivity,
+    10: Undeliverable,
 }
 """Messages whose fields are plain values, by their number; 0 to 2, 8 and 9 hold events."""
 

@@ -24,6 +24,7 @@ from perdure.runtime.workflow.records import StoredWorkflow
 from perdure.runtime.workflow.resumes import OpenResumes
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import TurnDraft, timer_of
+from perdure.runtime.workflow.undelivered import stop_for
 from perdure.runtime.workflow.workers.execution import WorkerExecution
 from perdure.runtime.workflow.workers.work import TurnDecided
 
@@ -137,6 +138,8 @@ class WorkflowActor:
             case m.Completion():
                 self._complete(body, delivery, draft)
                 draft.reply(delivery, None)
+            case m.Undeliverable():
+                stop_for(body, delivery, self._live, draft)
             case ReminderDue():
                 self._reminder(body.name, draft, now_us)
             case m.StartWorkflow():

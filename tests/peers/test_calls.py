@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from perdure.placement.errors import NodeUnreachable
+from perdure.placement.errors import MessageTooLarge, NodeUnreachable
 from perdure.placement.ports import Answer
 from perdure.runtime.api.peers.calls import PendingCalls
 from perdure.runtime.api.peers.frames import (
     ANSWER,
     CALL,
     TELL,
-    MessageTooLarge,
     body_bytes_max,
     decode,
     encode,

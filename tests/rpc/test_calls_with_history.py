@@ -13,7 +13,7 @@ from perdure.runtime.rpc.methods import Caller
 from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.worker_methods import WorkerConfig, WorkerMethods
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.messages import RunActivity, Undeliverable
 from perdure.runtime.workflow.workers.pool import Outcome, WorkerPool
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 from tests.rpc.samples import PROPAGATED, STARTED, steps, work
@@ -64,14 +64,14 @@ def schedule(scope: int) -> pb.WorkflowAction:
     return pb.WorkflowAction(id=7, scheduleTask=asked)
 
 
-async def test_an_activity_that_is_too_large_fails_and_is_sent_to_no_worker() -> None:
+async def test_an_activity_that_is_too_large_is_sent_to_no_worker_and_stops_its_caller() -> None:
     assert (await sent(activity(PROPAGATED), 1000))[0] is not None
     item, outcome = await sent(activity(PROPAGATED), 200)
     assert item is None
-    assert isinstance(outcome, h.TaskFailed)
-    assert outcome.failure.message.startswith("activity 'pay::3' payload size ")
-    assert "exceeds 95% of max gRPC body size 200 bytes" in outcome.failure.message
-    assert outcome.failure.non_retryable
+    assert isinstance(outcome, Undeliverable)
+    assert outcome.key_of_call == activity(PROPAGATED).key_of_call
+    assert outcome.reason.startswith("activity 'pay::3' payload size ")
+    assert "exceeds 95% of max gRPC body size 200 bytes" in outcome.reason
 
 
 async def test_a_turn_that_is_too_large_by_what_came_with_it_stalls() -> None:
@@ -107,6 +107,6 @@ async def test_history_that_cannot_be_read_does_not_end_the_stream(
 ) -> None:
     item, outcome = await sent(given, 10_000)
     assert item is None
-    assert not isinstance(outcome, h.TaskCompleted | None)
+    assert isinstance(outcome, h.TaskFailed | TurnDecided)
     told = outcome.failure.message if isinstance(outcome, h.TaskFailed) else outcome.stalled
     assert "CorruptHistory" in str(told)

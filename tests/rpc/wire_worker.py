@@ -32,8 +32,8 @@ class WireWorker:
         self.client = client
         self._stream = client.stream("GetWorkItems", hello.SerializeToString())
 
-    async def item(self) -> pb.WorkItem:
-        async with asyncio.timeout(PATIENCE):
+    async def item(self, patience: float | None = PATIENCE) -> pb.WorkItem:
+        async with asyncio.timeout(patience):
             while True:
                 item = pb.WorkItem.FromString(await self._stream.read())
                 if item.completionToken:

@@ -9,7 +9,7 @@ import pytest
 import perdure
 from perdure.actors.errors import MailboxFull
 from perdure.runtime.workflow.activities.runner import ActivityConfig, ActivityRunner, RunnerParts
-from perdure.runtime.workflow.messages import Completion, RunActivity
+from perdure.runtime.workflow.messages import Completion, RunActivity, Undeliverable
 from perdure.runtime.workflow.registry import Registry
 from tests.support.virtual_time import virtually
 from tests.unit.actors.given import FakeEnv, running
@@ -22,7 +22,7 @@ class Workflow:
         self.errors = list(errors)
         self.taken: list[object] = []
 
-    async def deliver(self, message: RunActivity, completion: Completion) -> None:
+    async def deliver(self, message: RunActivity, completion: Completion | Undeliverable) -> None:
         if self.errors:
             raise self.errors.pop(0)
         self.taken.append(completion)

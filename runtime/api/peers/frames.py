@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgpack
 
-from perdure.actors.errors import Fault, Refused
+from perdure.actors.errors import Fault
 
 Frame = tuple[int, int, bytes]
 
@@ -36,10 +36,6 @@ _CALL_MAX: Final = 1 << 62
 
 class MalformedMessage(Fault):
     """What another node sent is not what nodes say to each other."""
-
-
-class MessageTooLarge(Refused):
-    """A request or an answer is larger than nodes send to each other."""
 
 
 def body_bytes_max(message_bytes_max: int) -> int:

@@ -12,7 +12,7 @@ from collections import deque
 from functools import partial
 
 from perdure.actors.errors import MailboxFull, PerdureError
-from perdure.placement.errors import NodeUnreachable
+from perdure.placement.errors import MessageTooLarge, NodeUnreachable
 from perdure.placement.ports import Receive
 from perdure.runtime.api.peers.calls import PendingCalls
 from perdure.runtime.api.peers.config import PeerConfig, Traffic
@@ -27,7 +27,6 @@ from perdure.runtime.api.peers.frames import (
     TOO_LARGE,
     Frame,
     MalformedMessage,
-    MessageTooLarge,
     body_bytes_max,
     decode,
     encode,

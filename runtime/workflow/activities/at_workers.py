@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from perdure.runtime.workflow.history import TaskCompleted, TaskFailed
-from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.messages import ActivityEnd, RunActivity
 from perdure.runtime.workflow.workers.pool import WorkerPool
 
 
@@ -42,7 +41,7 @@ class AtWorkers:
         """Whether a worker of this node runs activities of this name, now or later."""
         return self._pool is not None and self._pool.may_run(name)
 
-    async def run(self, message: RunActivity) -> TaskCompleted | TaskFailed:
+    async def run(self, message: RunActivity) -> ActivityEnd:
         """Have a worker of this node run it. Raises `WorkerGone` if none is left."""
         assert self._pool is not None
         return await self._pool.run_activity(message)

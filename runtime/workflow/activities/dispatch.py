@@ -22,7 +22,13 @@ from perdure.runtime.workflow.activities.ledger import ActivityLedger, Held, Pha
 from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.activities.rooms import Room, Rooms
 from perdure.runtime.workflow.activities.shares import share_of
-from perdure.runtime.workflow.messages import ACTIVITY, WORKFLOW, Completion, RunActivity
+from perdure.runtime.workflow.messages import (
+    ACTIVITY,
+    WORKFLOW,
+    Completion,
+    RunActivity,
+    Undeliverable,
+)
 
 _TARGET = ActorRef(ACTIVITY, "")
 _AT_ONCE = 200
@@ -84,9 +90,9 @@ class ActivityDispatch:
 
     def answered(self, message: object) -> None:
         """A message of another node was taken by a workflow of this one."""
-        if not isinstance(message, Completion):
+        if not isinstance(message, Completion | Undeliverable):
             return
-        held = self._held.get((message.key, message.execution, message.event.task_id))
+        held = self._held.get(message.key_of_call)
         if held is None:
             return
         self._held.release(held)
@@ -164,6 +170,10 @@ class ActivityDispatch:
 
     def _give(self, node: NodeRecord, messages: list[RunActivity]) -> None:
         assert self._group is not None
+        if messages and not self._config.may_cross(first := messages[0]):
+            # Then it is alone: what waits here for room is not given away.
+            self._group.create_task(self._parts.keep(first, self._config))
+            return
         membership = node.membership
         for message in messages:
             self._held.hold(message, Phase.SENT, membership)
@@ -225,7 +235,8 @@ class ActivityDispatch:
             if room.total <= 0 and room.at_workers <= 0:
                 continue
             spare = self._held.spare(node.membership, self._limits_of(node).by_name)
-            self._give(node, self._runner.take_waiting(room, self._parts.fit_for(node), spare))
+            is_fit = self._parts.fit_for(node, self._config)
+            self._give(node, self._runner.take_waiting(room, is_fit, spare))
         # What is left waits for news of room, or of code: that may never come.
 
     def _limits_of(self, node: NodeRecord) -> Limits:

@@ -22,12 +22,12 @@ from perdure.runtime.workflow.activities.queue import ActivityQueue, Key, Kind
 from perdure.runtime.workflow.activities.rooms import Room, least
 from perdure.runtime.workflow.activities.traced import traced
 from perdure.runtime.workflow.delivery import until_taken
-from perdure.runtime.workflow.messages import Completion, RunActivity
+from perdure.runtime.workflow.messages import Completion, RunActivity, Undeliverable
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.workers.pool import WorkerGone
 
-Deliver = Callable[[RunActivity, Completion], Awaitable[object]]
+Deliver = Callable[[RunActivity, Completion | Undeliverable], Awaitable[object]]
 """Hands the answer to the workflow that called, wherever it is, and waits until that has taken it,
 durably. Raises why it has not."""
 
@@ -333,6 +333,11 @@ class ActivityRunner:
         finally:
             # Whether its answer can be delivered is no reason for others to wait.
             self._leave(kind)
+        if isinstance(event, Undeliverable):
+            # It has not begun: a workflow that asks for it once more must not be told to wait.
+            self._forget(message)
+            await until_taken(lambda: self._deliver(message, event))
+            return
         completion = Completion(message.key, message.execution, event)
         # It stays known until its answer is durable: a workflow that is loaded meanwhile and asks
         # for what has not been answered must not have it run again.

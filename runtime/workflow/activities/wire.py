@@ -24,11 +24,26 @@ from perdure.runtime.workflow.messages import RunActivity, decode, encode
 RUN, KNOWN, ROOM, BACK = "run", "known", "room", "back"
 _PARCEL_COUNT = 200
 _PARCEL_BYTES = 1 << 20
+_AROUND_BYTES = 1024
+"""What a line adds to a message, at most."""
 _ILL_FORMED = (ValueError, TypeError, IndexError, OverflowError)
 
 
 def encode_run(messages: Sequence[RunActivity]) -> bytes:
     return _pack(RUN, [encode(message) for message in messages])
+
+
+def may_cross(message: RunActivity, bytes_max: int) -> bool:
+    """Whether one alone fits into what nodes send to each other."""
+    texts = (message.input, message.name, message.instance_id, message.trace_state)
+    most = 4 * sum(len(text or "") for text in texts) + len(message.propagated or b"")
+    # Nearly always that says it, without a copy of it all.
+    return most + 2 * _AROUND_BYTES <= bytes_max or size_of(message) <= bytes_max
+
+
+def size_of(message: RunActivity) -> int:
+    """The bytes that it takes on its way to another node, or a little less."""
+    return len(encode(message)) + _AROUND_BYTES
 
 
 def parcels(messages: Sequence[RunActivity]) -> list[list[RunActivity]]:

@@ -13,6 +13,7 @@ from functools import partial
 
 from perdure.actors.gate import Gate, Limits
 from perdure.actors.identity import ActorRef
+from perdure.placement.errors import MessageTooLarge
 from perdure.placement.membership import ClusterView, Membership, NodeRecord
 from perdure.runtime.workflow.activities.inquiry import TROUBLE
 from perdure.runtime.workflow.delivery import until_taken
@@ -133,6 +134,8 @@ class TurnDispatch:
         if turn.item is not None:
             self._count(turn)
             return True
+        if turn.problem is not None:
+            return self._stay(turn)
         node = self._roomiest(turn.work.name)
         if node is None or self._group is None:
             return False
@@ -182,12 +185,33 @@ class TurnDispatch:
             try:
                 answer = await self._router.ask(node, TURN, body, self._config.ask_seconds)
                 taken = answer == wire.TAKEN
+            except MessageTooLarge as error:
+                turn.problem = str(error)
             except TROUBLE:
                 pass  # Should it have come through after all, it is decided twice, alike.
         if not taken and turn.node == node.membership:
-            _, workers = self._rooms.get(node.membership, (0, 0))
-            self._rooms[node.membership] = (0, workers)
+            room, workers = self._rooms.get(node.membership, (0, 0))
+            # One that was not asked has as much as before.
+            self._rooms[node.membership] = (0 if turn.problem is None else room + 1, workers)
             self._place_again(turn)
+
+    def _stay(self, turn: Turn) -> bool:
+        """It is too large for other nodes: it waits for a worker here, or stalls if there is none.
+
+        False if it waits.
+        """
+        work = turn.work
+        if self._group is None or any(stream.serves(work) for stream in self._pool.streams):
+            return False
+        turn.is_answered = True
+        text = (
+            f"Workflow payload size exceeds what nodes send to each other ({turn.problem}): "
+            "connect a worker to the node of the instance, or increase --max-body-size and restart "
+            "to resume"
+        )
+        decided = TurnDecided(*wire.id_of(work)[1:], work.covers, work.floor_us, stalled=text)
+        self._begin_delivery(self._group, work, decided, turn)
+        return True
 
     # ---- answers
 

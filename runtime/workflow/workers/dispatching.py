@@ -38,6 +38,8 @@ class Turn:
     """In the hands of a worker of this node."""
     node: Membership | None = None
     """Or given to another node."""
+    problem: str | None = None
+    """Why it cannot be given to another node."""
     is_answered: bool = False
     is_counted: bool = False
     """Among those that are out, as far as the limits go."""

@@ -15,12 +15,12 @@ from functools import partial
 
 from perdure.actors.errors import Retryable
 from perdure.actors.ports import Env
-from perdure.runtime.workflow.history import TaskCompleted, TaskFailed
-from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.messages import ActivityEnd, RunActivity
 from perdure.runtime.workflow.workers.numbers import action_id
+from perdure.runtime.workflow.workers.reach import LargeItems
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
-Outcome = TurnDecided | TaskCompleted | TaskFailed
+Outcome = TurnDecided | ActivityEnd
 Ended = Callable[[Outcome | None], None]
 """Told what came of an item; None if its worker is gone, or would not do it."""
 
@@ -43,6 +43,8 @@ class Capacity:
     activity_names: frozenset[str] | None = None
     keeps_history: bool = False
     """It remembers what it was sent of an instance: what follows is enough."""
+    receives: Callable[[int], bool] = lambda size: True
+    """Whether it can be sent an item of so many bytes, as far as is known."""
 
 
 class Item:
@@ -98,22 +100,23 @@ class WorkerStream:
     def load(self) -> int:
         return self.turns + self.activities
 
-    def takes_turn(self, name: str) -> bool:
-        """Whether it can begin a turn of this workflow now."""
+    def takes(self, work: TurnWork | RunActivity) -> bool:
+        """Whether it can begin this now."""
         capacity = self.capacity
-        return (
-            self.turns < capacity.turns
-            and self.load < capacity.together
-            and (capacity.turn_names is None or name in capacity.turn_names)
-        )
+        count, most = self.activities, capacity.activities
+        if isinstance(work, TurnWork):
+            count, most = self.turns, capacity.turns
+        return count < most and self.load < capacity.together and self.serves(work)
 
-    def takes_activity(self, name: str) -> bool:
+    def serves(self, work: TurnWork | RunActivity) -> bool:
+        """Whether it has the code."""
         capacity = self.capacity
-        return (
-            self.activities < capacity.activities
-            and self.load < capacity.together
-            and (capacity.activity_names is None or name in capacity.activity_names)
-        )
+        names = capacity.turn_names if isinstance(work, TurnWork) else capacity.activity_names
+        return names is None or work.name in names
+
+    def receives(self, size: int) -> bool:
+        """Whether it can be sent an item of so many bytes."""
+        return self.capacity.receives(size)
 
     def put(self, item: Item) -> None:
         self._queue.append(item)
@@ -176,6 +179,7 @@ class WorkerPool:
         self._streams: list[WorkerStream] = []
         self._items: dict[str, Item] = {}
         self._by_address: dict[tuple[bool, str, int], str] = {}
+        self._large = LargeItems()
         self._listeners: list[Callable[[], None]] = []
         self._is_draining = False
 
@@ -263,7 +267,7 @@ class WorkerPool:
 
     def offer_turn(self, work: TurnWork, ended: Ended) -> Item | None:
         """Give a turn to a worker: one that remembers the instance, else the least busy one."""
-        fit = [s for s in self._open() if s.takes_turn(work.name)]
+        fit = self._able(work)
         if not fit:
             return None
         knowing = [s for s in fit if s.capacity.keeps_history and s.known_events(work)]
@@ -272,12 +276,16 @@ class WorkerPool:
         return self._give(stream, work, ended)
 
     def offer_activity(self, message: RunActivity, ended: Ended) -> Item | None:
-        fit = [s for s in self._open() if s.takes_activity(message.name)]
+        fit = self._able(message)
         if not fit:
             return None
         stream = min(fit, key=lambda s: s.load)
         stream.activities += 1
         return self._give(stream, message, ended)
+
+    def _able(self, work: TurnWork | RunActivity) -> list[WorkerStream]:
+        fit = [stream for stream in self._open() if stream.takes(work)]
+        return self._large.able(fit, work, self._open())
 
     def _give(self, stream: WorkerStream, work: TurnWork | RunActivity, ended: Ended) -> Item:
         item = Item(self._env.new_id(), work, stream, ended)
@@ -313,6 +321,18 @@ class WorkerPool:
             self._end(item, None)
             self._changed()
 
+    def pass_on(self, item: Item, size: int) -> bool:
+        """Take an item of so many bytes from a worker that cannot be sent it.
+
+        False, and nothing is done, if no other one here can.
+        """
+        others = (s for s in self._open() if s is not item.stream)
+        if not any(s.serves(item.work) and s.receives(size) for s in others):
+            return False
+        self._large.note(item.work, size)
+        self._end(item, None)
+        return True
+
     def withdraw(self, item: Item) -> None:
         """Nobody waits for an item any more; an answer will change nothing."""
         if self._items.get(item.token) is item:
@@ -332,7 +352,7 @@ class WorkerPool:
             item.stream.close()
         item.ended(outcome)
 
-    async def run_activity(self, message: RunActivity) -> TaskCompleted | TaskFailed:
+    async def run_activity(self, message: RunActivity) -> ActivityEnd:
         """Have an activity run by a worker of this node, by another one if the first is gone.
 
         Raises `WorkerGone` if none is left here that could run it.

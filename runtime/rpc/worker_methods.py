@@ -83,7 +83,6 @@ class WorkerMethods:
         self._config = config
         self._hosted = hosted
         """The names that nodes of the app have the code of."""
-        self._clock = asyncio.get_running_loop().time
         self._traits: dict[WorkerStream, WorkerTraits] = {}
         self._sent: dict[WorkerStream, Sent] = {}
         self._reaches: dict[tuple[str, WorkerTraits], Reach] = {}
@@ -120,7 +119,7 @@ class WorkerMethods:
         reach = self._reach_of(agent, traits)
         stream = self._pool.connect(_capacity(traits, reach), peer)
         self._traits[stream] = traits
-        sent = self._sent[stream] = Sent(reach, self._clock)
+        sent = self._sent[stream] = Sent(reach, _loop_time)
         self._env.log.info(
             "a worker has connected",
             extra={
@@ -166,7 +165,7 @@ class WorkerMethods:
         kind = (agent, replace(traits, turn_names=None, activity_names=None))
         if kind not in self._reaches and len(self._reaches) >= _KINDS_MAX:
             del self._reaches[next(iter(self._reaches))]
-        return self._reaches.setdefault(kind, Reach(self._clock))
+        return self._reaches.setdefault(kind, Reach(_loop_time))
 
     def _broke_off(self, sent: Sent, reach: Reach, peer: str) -> None:
         before = reach.bytes_max
@@ -333,3 +332,7 @@ def _capacity(traits: WorkerTraits, reach: Reach) -> Capacity:
         keeps_history=traits.stateful_history,
         receives=reach.receives,
     )
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -47,6 +47,8 @@ def decision_of(
     """
     if response.instanceId not in ("", work.instance_id):
         raise Malformed(f"an answer for '{response.instanceId}' to a turn of '{work.instance_id}'")
+    if response.isPartial:
+        raise Malformed("a decision in several parts; this server takes a decision as a whole only")
     answer = TurnDecided(work.key, work.execution, work.after, work.covers, began_us)
     version = _version_of(response, dialect)
     name = version.name or None

@@ -160,20 +160,22 @@ class ActivityRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[_Union[StringValue, _Mapping[str, object]]] = ..., input: _Optional[_Union[StringValue, _Mapping[str, object]]] = ..., workflowInstance: _Optional[_Union[WorkflowInstance, _Mapping[str, object]]] = ..., taskId: _Optional[int] = ..., parentTraceContext: _Optional[_Union[TraceContext, _Mapping[str, object]]] = ..., taskExecutionId: _Optional[bytes] = ..., propagatedHistory: _Optional[bytes] = ...) -> None: ...
 
 class WorkflowResponse(_message.Message):
-    __slots__ = ("instanceId", "actions", "customStatus", "completionToken", "numEventsProcessed", "version")
+    __slots__ = ("instanceId", "actions", "customStatus", "completionToken", "numEventsProcessed", "version", "isPartial")
     INSTANCEID_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     CUSTOMSTATUS_FIELD_NUMBER: _ClassVar[int]
     COMPLETIONTOKEN_FIELD_NUMBER: _ClassVar[int]
     NUMEVENTSPROCESSED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISPARTIAL_FIELD_NUMBER: _ClassVar[int]
     instanceId: str
     actions: _containers.RepeatedCompositeFieldContainer[WorkflowAction]
     customStatus: StringValue
     completionToken: str
     numEventsProcessed: Int32Value
     version: bytes
-    def __init__(self, instanceId: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[WorkflowAction, _Mapping[str, object]]]] = ..., customStatus: _Optional[_Union[StringValue, _Mapping[str, object]]] = ..., completionToken: _Optional[str] = ..., numEventsProcessed: _Optional[_Union[Int32Value, _Mapping[str, object]]] = ..., version: _Optional[bytes] = ...) -> None: ...
+    isPartial: bool
+    def __init__(self, instanceId: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[WorkflowAction, _Mapping[str, object]]]] = ..., customStatus: _Optional[_Union[StringValue, _Mapping[str, object]]] = ..., completionToken: _Optional[str] = ..., numEventsProcessed: _Optional[_Union[Int32Value, _Mapping[str, object]]] = ..., version: _Optional[bytes] = ..., isPartial: _Optional[bool] = ...) -> None: ...
 
 class ActivityResponse(_message.Message):
     __slots__ = ("instanceId", "taskId", "result", "failureDetails", "completionToken")

@@ -67,6 +67,12 @@ def test_an_answer_for_another_instance_is_refused() -> None:
     assert issubclass(Malformed, Refused)
 
 
+def test_a_part_of_a_decision_is_not_taken_for_all_of_it() -> None:
+    response = pb.WorkflowResponse(instanceId="order-1", isPartial=True)
+    with pytest.raises(Malformed, match="as a whole only"):
+        decision_of(response, WORK, 77, MICROSOFT)
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [(b"", None), (field(3, b""), None), (text(3, "half"), "half"), (text(3, '"half"'), '"half"')],

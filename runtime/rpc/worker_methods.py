@@ -14,6 +14,7 @@ from perdure.runtime.rpc.filters import check_filters
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
 from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.statuses import RpcRefused
+from perdure.runtime.rpc.unregistered import lacks_activity, lacks_workflow
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.history import Failure, TaskFailed
@@ -123,6 +124,7 @@ class WorkerMethods:
                 if frame is not None:
                     yield frame
         except WorkerGone:
+            self._check(request, peer)  # A node with code that it has announced may have come.
             return  # This node sends it nothing more.
         finally:
             if pings is not None:
@@ -215,6 +217,9 @@ class WorkerMethods:
         except Malformed:
             self._pool.refuse(item)
             raise
+        if lacks_workflow(item.work.name, request, decided):
+            self._pool.lack(item, decided)
+            return pb.Empty()
         # Before it is written: with a larger limit, the same turn is decided once more.
         largest = largest_call(item.work, decided)
         too_large = None if largest is None else self._too_large_activity(*largest)
@@ -232,7 +237,9 @@ class WorkerMethods:
         )
         if item is not None:
             assert isinstance(item.work, RunActivity)
-            self._pool.answer(item, activity_outcome(request, item.work.task_id))
+            outcome = activity_outcome(request, item.work.task_id)
+            lacks = lacks_activity(item.work.name, outcome)
+            (self._pool.lack if lacks else self._pool.answer)(item, outcome)
         return pb.Empty()
 
     async def abandon(

@@ -13,6 +13,8 @@ from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.workers.work import TurnDecided
 
+_PYTHON_WORKFLOW = "A '{name}' orchestrator was not registered."
+_PYTHON_ACTIVITY = "Activity function named '{name}' was not registered!"
 _JAVA = "java.lang.IllegalStateException"
 
 
@@ -25,7 +27,8 @@ class Wording(NamedTuple):
 
 WORKFLOWS = (
     # Dapr's Python SDK 1.17 to 1.19, and durabletask 1.12.
-    Wording("OrchestratorNotRegisteredError", "A '{name}' orchestrator was not registered."),
+    Wording("OrchestratorNotRegisteredError", _PYTHON_WORKFLOW),
+    Wording("durabletask.worker.OrchestratorNotRegisteredError", _PYTHON_WORKFLOW),
     # @dapr/dapr 3.18.
     Wording("OrchestratorNotRegisteredError", "Orchestrator '{name}' does not exist."),
     # .NET, Java and Go, read in the sources of their SDKs and not tried. Dapr's Java worker says
@@ -42,7 +45,8 @@ WORKFLOWS = (
     Wording(None, "workflow named '{name}' is not registered"),
 )
 ACTIVITIES = (
-    Wording("ActivityNotRegisteredError", "Activity function named '{name}' was not registered!"),
+    Wording("ActivityNotRegisteredError", _PYTHON_ACTIVITY),
+    Wording("durabletask.worker.ActivityNotRegisteredError", _PYTHON_ACTIVITY),
     Wording("ActivityNotRegisteredError", "Activity function '{name}' is not registered."),
     Wording("ActivityTaskNotFound", "No activity task named '{name}' was found."),
     Wording(_JAVA, "No activity task named '{name}' is registered."),

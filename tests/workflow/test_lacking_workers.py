@@ -245,21 +245,18 @@ async def test_a_name_whose_workers_are_full_holds_up_no_other() -> None:
         assert (runner.running, runner.waiting) == (2, 3)
 
 
-async def test_what_is_begun_together_begins_only_where_there_is_a_place() -> None:
+async def test_as_many_begin_as_there_are_places_and_what_lost_its_own_has_the_next() -> None:
     async with serving_workers() as node:
         boss = Worker(node, activity_names=frozenset())
-        both = Worker(node, turn_names=frozenset(), activities=2)
-        wrong = Worker(node, turn_names=frozenset(), activity_names=frozenset({"bill"}))
+        one, two = (Worker(node, turn_names=frozenset(), activities=n) for n in (1, 2))
         await node.service.start("ship", instance_id="o")
-        await boss.turn(*[call(number, "pack") for number in range(1, 5)])
-        given = [await both.next() for _ in range(2)]
+        await boss.turn(*[call(number, "pack") for number in range(1, 6)])
+        stays = await one.next()
+        lost = {(await two.next()).activity.task_id for _ in range(2)}
         runner = node.engine.tenure.activities
-        assert (runner.running, runner.waiting, both.stream.activities) == (2, 2, 2)
-        both.leave()
-        await until(lambda: runner.waiting == 4, "all wait")
-        assert wrong.stream.load == 0
-        again = Worker(node, turn_names=frozenset(), activities=2)
-        # What was begun before comes before what has waited.
-        assert [(await again.next()).activity.task_id for _ in range(2)] == [
-            g.activity.task_id for g in given
-        ]
+        assert (runner.running, runner.waiting, two.stream.activities) == (3, 2, 2)
+        two.leave()
+        await until(lambda: runner.waiting == 4, "all others wait")
+        stays.complete()
+        found = [(await one.activity()).task_id for _ in range(2)]
+        assert set(found) == lost

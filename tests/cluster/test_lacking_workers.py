@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from perdure.placement.membership import Membership
 from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
 from tests.cluster.nodes import Nodes, in_time, output, until
@@ -116,3 +117,31 @@ async def test_what_only_a_node_that_dies_had_fails_where_others_say_so(nodes: N
     await nodes.kill("n2")
     (await wrong.next()).lack()
     assert await failure(first, id_) == "wrong has no ship"
+
+
+async def test_a_node_takes_no_more_of_a_name_than_its_workers_get_to(nodes: Nodes) -> None:
+    first, second = await two(nodes)
+    boss = Worker(first, activity_names=frozenset())
+    packer = Worker(
+        second, turn_names=frozenset(), activity_names=frozenset({"pack"}), activities=1
+    )
+    biller = Worker(
+        second, turn_names=frozenset(), activity_names=frozenset({"bill"}), activities=9
+    )
+    await heard_of(first, 3)
+    rooms, there = first.engine.tenure.dispatch._rooms, second.engine.tenure.fence
+    membership = Membership(there.node_id, there.generation)
+    await until(lambda: rooms.of(membership).at_workers == 10, "it knows of their room")
+    id_ = nodes.id_of(first)
+    await first.service.start("ship", instance_id=id_)
+    await boss.turn(*[call(number, "pack") for number in range(1, 6)], call(6, "bill"))
+    packing = await packer.next()
+    assert (await biller.activity()).name == "bill"
+    runner = second.engine.tenure.activities
+    await until(lambda: runner.running == 1, "the bill is done with")
+    assert runner.waiting == 1
+    packing.complete()
+    for _ in range(4):
+        await packer.activity()
+    for worker in (boss, packer, biller):
+        worker.leave()

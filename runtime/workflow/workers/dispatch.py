@@ -29,7 +29,7 @@ from perdure.runtime.workflow.workers.lookout import (
     Lookout,
     Names,
     code_of,
-    names_taken,
+    rivals,
 )
 from perdure.runtime.workflow.workers.pool import Item, Outcome
 from perdure.runtime.workflow.workers.rooms import TurnRooms
@@ -341,16 +341,9 @@ class TurnDispatch:
                 self._forget(turn)  # It has another owner, who asks for it.
             elif turn.node is not None and turn.node not in present:
                 self._place_again(turn)
-        self._part_with_rivals(view)
+        for stream in rivals(self._pool.streams, view.present(self._config.app_id)):
+            self._pool.part_with(stream)
         self.fill()  # Whoever had the code may be gone.
-
-    def _part_with_rivals(self, view: ClusterView) -> None:
-        """Code that a node of the app has is not in a worker too: such a worker is refused."""
-        nodes = view.present(self._config.app_id)
-        hosted = frozenset(name for node in nodes for name in node.identity.hosted_types)
-        for stream in list(self._pool.streams):
-            if not hosted.isdisjoint(names_taken([stream])):
-                self._pool.part_with(stream)
 
     def _workers_changed(self) -> None:
         if self._pool.lackings != self._lackings_told:

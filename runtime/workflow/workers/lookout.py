@@ -8,10 +8,10 @@ Names are written as in `nodes.hosted_types`: `workflow:ship`, `activity:pack`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
-from perdure.placement.membership import Membership
+from perdure.placement.membership import Membership, NodeRecord
 from perdure.runtime.workflow.workers.capacity import Code
 from perdure.runtime.workflow.workers.pool import WorkerStream
 
@@ -145,6 +145,12 @@ def names_lacked(streams: Iterable[WorkerStream]) -> frozenset[str]:
     return frozenset(
         str(code) for code in refused if not any(stream.may_have(code) for stream in able)
     )
+
+
+def rivals(streams: Iterable[WorkerStream], nodes: Iterable[NodeRecord]) -> Sequence[WorkerStream]:
+    """Workers that say that they have what one of these nodes has: that is in one place only."""
+    hosted = frozenset(name for node in nodes for name in node.identity.hosted_types)
+    return [stream for stream in streams if not hosted.isdisjoint(names_taken([stream]))]
 
 
 def code_of(name: str) -> Code:

@@ -189,7 +189,12 @@ class Tenure:
 
     def _runner(self) -> ActivityRunner:
         parts = self._parts
-        at_workers = AtWorkers(parts.pool, lambda: self._served, self._returned)
+        at_workers = AtWorkers(
+            parts.pool,
+            lambda: self._served,
+            self._returned,
+            lambda name: self.turns.lookout.in_vain(f"{ACTIVITY_NAME}{name}"),
+        )
         return ActivityRunner(
             RunnerParts(
                 parts.registry,

@@ -1,7 +1,8 @@
 """Which names a worker may announce as its own. A value module.
 
 Only Microsoft's workers announce any. Of what all others have nothing is known: a name that a node
-has too is run there.
+has too is run there. Who was there first does not matter: a worker that announces what a node has
+is refused when it comes, and when the node comes.
 """
 
 from __future__ import annotations

@@ -17,19 +17,16 @@ from perdure.runtime.rpc.filters import check_filters
 from perdure.runtime.rpc.methods import Caller, Methods, Streaming, Unary
 from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.statuses import RpcRefused
+from perdure.runtime.rpc.unregistered import lacks_activity, lacks_workflow
 from perdure.runtime.rpc.work_items import encode_activity, encode_ping, encode_turn
 from perdure.runtime.workflow.codec import CorruptHistory
 from perdure.runtime.workflow.history import Failure, TaskFailed
 from perdure.runtime.workflow.messages import RunActivity, Undeliverable
+from perdure.runtime.workflow.workers.capacity import Capacity
 from perdure.runtime.workflow.workers.numbers import action_id
-from perdure.runtime.workflow.workers.pool import (
-    Capacity,
-    Item,
-    WorkerGone,
-    WorkerPool,
-    WorkerStream,
-)
+from perdure.runtime.workflow.workers.pool import WorkerPool
 from perdure.runtime.workflow.workers.reach import Reach, Sent
+from perdure.runtime.workflow.workers.stream import Item, WorkerGone, WorkerStream
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 _PART_OF_MESSAGE = 0.95
@@ -138,6 +135,7 @@ class WorkerMethods:
                         self._tell_sent(item, peer)
                     yield frame
         except WorkerGone:
+            self._check(request, peer)  # A node with code that it has announced may have come.
             return  # This node sends it nothing more.
         except (asyncio.CancelledError, GeneratorExit):
             # Before what it had is given to others, and perhaps to itself.
@@ -276,6 +274,9 @@ class WorkerMethods:
         except Malformed as error:
             self._pool.refuse(item)
             raise RpcRefused(StatusCode.INVALID_ARGUMENT, str(error)) from error
+        if lacks_workflow(item.work.name, request, decided):
+            self._pool.lack(item, decided)
+            return pb.Empty()
         # Before it is written: with a larger limit, the same turn is decided once more.
         largest = largest_call(item.work, decided)
         if largest is not None:
@@ -296,7 +297,9 @@ class WorkerMethods:
         if item is not None:
             self._sent[item.stream].answered(item.token)
             assert isinstance(item.work, RunActivity)
-            self._pool.answer(item, activity_outcome(request, item.work.task_id))
+            outcome = activity_outcome(request, item.work.task_id)
+            lacks = lacks_activity(item.work.name, outcome)
+            (self._pool.lack if lacks else self._pool.answer)(item, outcome)
         return pb.Empty()
 
     async def abandon(

@@ -14,7 +14,7 @@ import pytest
 
 from perdure.runtime.node import Node
 from perdure.runtime.workflow.registry import Registry
-from perdure.runtime.workflow.workers.pool import WorkerGone
+from perdure.runtime.workflow.workers.stream import WorkerGone
 from tests.cluster.nodes import Nodes, in_time, until
 from tests.cluster.nodes import output as output_of
 from tests.support.workers import Worker, call

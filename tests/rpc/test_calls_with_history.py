@@ -14,7 +14,8 @@ from perdure.runtime.rpc.propagated import largest_call
 from perdure.runtime.rpc.worker_methods import WorkerConfig, WorkerMethods
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.messages import RunActivity, Undeliverable
-from perdure.runtime.workflow.workers.pool import Outcome, WorkerPool
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import Outcome
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 from tests.rpc.samples import PROPAGATED, STARTED, steps, work
 

@@ -12,7 +12,9 @@ from perdure.runtime.environment import SystemEnv
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.worker_methods import WorkerConfig, WorkerMethods
 from perdure.runtime.workflow.messages import RunActivity
-from perdure.runtime.workflow.workers.pool import Capacity, WorkerPool, WorkerStream
+from perdure.runtime.workflow.workers.capacity import Capacity
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import WorkerStream
 from tests.rpc.frames import field
 from tests.rpc.serving import Hub, serving
 from tests.rpc.wire_worker import HELLO

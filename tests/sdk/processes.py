@@ -165,11 +165,11 @@ class Place:
         self.until_said(server, "ready on")
         return server
 
-    def until_said(self, program: Program, words: str) -> None:
-        """Wait for these words on its stderr."""
+    def until_said(self, program: Program, words: str, times: int = 1) -> None:
+        """Wait for these words on its stderr, on so many lines."""
         pause = threading.Event()
         for _ in range(int(START_SECONDS / 0.02)):
-            if any(words in line for line in program.said()):
+            if sum(words in line for line in program.said()) >= times:
                 return
             if program.process.poll() is not None:
                 break

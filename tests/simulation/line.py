@@ -13,7 +13,9 @@ from typing import Protocol
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.messages import RunActivity
-from perdure.runtime.workflow.workers.pool import Capacity, Item, WorkerGone, WorkerPool
+from perdure.runtime.workflow.workers.capacity import Capacity
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import Item, WorkerGone
 from perdure.runtime.workflow.workers.work import TurnWork
 from tests.simulation.far import Answer, Asked, decision
 from tests.simulation.process import SimProcess

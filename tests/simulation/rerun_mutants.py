@@ -13,7 +13,9 @@ from perdure.runtime.workflow import fork, restore
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.open_fork import Opening
 from perdure.runtime.workflow.replay import replay
-from perdure.runtime.workflow.workers.pool import Capacity, WorkerPool, WorkerStream
+from perdure.runtime.workflow.workers.capacity import Capacity
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import WorkerStream
 
 Patch = contextlib.AbstractContextManager[Any]
 

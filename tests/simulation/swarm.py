@@ -17,7 +17,7 @@ from perdure.runtime.engine import EngineConfig
 from perdure.runtime.tenure import TenureConfig
 from perdure.runtime.workflow.activities.runner import ActivityConfig
 from perdure.runtime.workflow.surroundings import WorkflowConfig
-from perdure.runtime.workflow.workers.pool import Capacity
+from perdure.runtime.workflow.workers.capacity import Capacity
 from tests.simulation.programs import FAR, FAR_GEN
 from tests.simulation.story import Habits
 

@@ -16,7 +16,8 @@ from perdure.runtime.workflow.turn import TurnDraft
 from perdure.runtime.workflow.workers.dispatch import TurnDispatch
 from perdure.runtime.workflow.workers.dispatching import TurnDispatchConfig
 from perdure.runtime.workflow.workers.execution import WorkerExecution
-from perdure.runtime.workflow.workers.pool import Item, WorkerPool, WorkerStream
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import Item, WorkerStream
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 from perdure.runtime.workflow.workflow_actor import WorkflowActor
 

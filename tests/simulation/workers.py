@@ -17,7 +17,7 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.activities.context import ActivityContext
 from perdure.runtime.workflow.failure import failure_of
 from perdure.runtime.workflow.messages import RunActivity
-from perdure.runtime.workflow.workers.pool import Capacity
+from perdure.runtime.workflow.workers.capacity import Capacity
 from tests.simulation.far import Asked, decide
 from tests.simulation.line import Line, LineWeather, Order, Outcome, Stay
 from tests.simulation.process import Machine, SimProcess

@@ -18,7 +18,8 @@ from perdure.runtime.storage.opening import MEMORY
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.executor import ContinuedAsNew
 from perdure.runtime.workflow.messages import RunActivity
-from perdure.runtime.workflow.workers.pool import Capacity, Item
+from perdure.runtime.workflow.workers.capacity import Capacity
+from perdure.runtime.workflow.workers.stream import Item
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 PATIENCE = 15.0
@@ -102,6 +103,15 @@ class Given:
         """Answer an activity."""
         task_id = self.activity.task_id
         self.worker.pool.answer(self.item, h.TaskCompleted(task_id, json.dumps(result)))
+
+    def lack(self) -> None:
+        """Answer that the worker has no such code."""
+        failure = h.Failure("NotRegistered", f"{self.worker.stream.name} has no {self.work.name}")
+        if isinstance(self.work, RunActivity):
+            outcome: TurnDecided | h.TaskFailed = h.TaskFailed(self.work.task_id, failure)
+        else:
+            outcome = self.decision(h.ExecutionCompleted(h.Status.FAILED, None, failure))
+        self.worker.pool.lack(self.item, outcome)
 
     def refuse(self) -> None:
         self.worker.pool.refuse(self.item)

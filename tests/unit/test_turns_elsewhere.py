@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from perdure.actors.identity import ActorRef
 from perdure.placement.errors import NodeUnreachable
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.messages import Completion
 from perdure.runtime.workflow.workers import wire
+from perdure.runtime.workflow.workers.lacking import RETURN_SECONDS
 from perdure.runtime.workflow.workers.lookout import Names
-from perdure.runtime.workflow.workers.work import TURN
+from perdure.runtime.workflow.workers.stream import Item
+from perdure.runtime.workflow.workers.work import TURN, TurnWork
 from tests.unit.placement.given import record, view
 from tests.unit.turns_given import HERE, THERE, YONDER, Desk, decided, scene, settle, turn
 
@@ -174,3 +177,86 @@ async def test_what_a_stranger_says_of_its_room_is_not_believed(desk: Desk) -> N
     await settle()
     assert not desk.routes.asked
     assert desk.dispatch.workers == 0
+
+
+# ---- names that workers lack, or have no room for
+
+
+def lacks(desk: Desk, item: Item) -> None:
+    failure = h.Failure("NotRegistered", "it is not here")
+    assert isinstance(item.work, TurnWork)
+    end = h.ExecutionCompleted(h.Status.FAILED, None, failure)
+    desk.pool.lack(item, replace(decided(item.work), outgoing=(end,)))
+
+
+@scene
+async def test_a_node_that_takes_nothing_of_one_name_is_asked_for_others(desk: Desk) -> None:
+    await desk.say_room(THERE, 5)
+    desk.routes.answers = [wire.NOT_TAKEN]
+    desk.want("o", name="ship")
+    await settle()
+    desk.want("p", name="bill")
+    desk.want("q", name="ship")
+    await settle()
+    assert desk.routes.asked == [("there", "o"), ("there", "p")]
+
+
+@scene
+async def test_others_are_told_at_once_what_a_worker_lacks_before_they_get_it_back(
+    desk: Desk,
+) -> None:
+    await desk.say_room(YONDER, 1)
+    stream, work = desk.worker(), turn("theirs")
+    desk.hear(wire.encode_decide(THERE.membership, work))
+    item = await stream.next()
+    desk.routes.told.clear()
+    lacks(desk, item)
+    to_there = [said for node, said in desk.routes.told if node == "there"]
+    assert [verb for verb, _ in to_there] == [wire.ROOM, wire.BACK]
+    assert to_there[0][1][3].lacked == {"workflow:order"}
+    # Asked again, by one that has not heard of it, it does not take it.
+    assert desk.hear(wire.encode_decide(THERE.membership, work)) == [wire.NOT_TAKEN]
+
+
+@scene
+async def test_another_node_s_turn_that_nobody_has_the_code_for_fails_here(desk: Desk) -> None:
+    stream, work = desk.worker(), turn("theirs")
+    lacked = Names(frozenset({"workflow:"}), frozenset(), frozenset({"workflow:order"}))
+    desk.hear(wire.encode_room(YONDER.membership, 1, 1, lacked))
+    for _ in range(2):
+        assert desk.hear(wire.encode_decide(THERE.membership, work)) == [wire.TAKEN]
+        lacks(desk, await stream.next())
+        await settle()
+    assert len(desk.routes.decided) == 2
+
+
+@scene
+async def test_what_is_lacked_goes_to_no_node_that_lacks_it_while_one_has_it(desk: Desk) -> None:
+    lacked = Names(frozenset({"workflow:"}), frozenset(), frozenset({"workflow:order"}))
+    desk.hear(wire.encode_room(THERE.membership, 9, 1, lacked))
+    await desk.say_room(YONDER, 1)
+    desk.want("o")
+    desk.want("p")
+    await settle()
+    assert desk.routes.asked == [("yonder", "o")]
+    # Then nobody has it any more: who is asked says so.
+    desk.routes.view = view(2, HERE, THERE)
+    desk.dispatch.on_view(desk.routes.view)
+    await settle()
+    assert sorted(desk.routes.asked[1:]) == [("there", "o"), ("there", "p")]
+
+
+@scene
+async def test_a_worker_that_has_just_gone_is_waited_for_so_long_and_no_longer(desk: Desk) -> None:
+    stays, goes = desk.worker(), desk.worker()
+    desk.want()
+    lacks(desk, await stays.next())
+    await goes.next()
+    desk.pool.disconnect(goes)
+    await asyncio.sleep(RETURN_SECONDS - 1)
+    assert not desk.routes.decided
+    assert stays.load == 0
+    await asyncio.sleep(2)
+    lacks(desk, await stays.next())
+    await settle()
+    assert len(desk.routes.decided) == 1

@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from perdure.runtime.environment import SystemEnv
 from perdure.runtime.workflow.messages import RunActivity
-from perdure.runtime.workflow.workers.pool import Capacity, Outcome, WorkerPool, WorkerStream
+from perdure.runtime.workflow.workers.capacity import Capacity
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import Outcome, WorkerStream
 from tests.unit.turns_given import turn
 
 

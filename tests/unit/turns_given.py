@@ -12,10 +12,12 @@ from perdure.placement.membership import ClusterView, Membership, NodeRecord
 from perdure.placement.router import Router
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.workers import wire
+from perdure.runtime.workflow.workers.capacity import Capacity
 from perdure.runtime.workflow.workers.dispatch import TurnDispatch
 from perdure.runtime.workflow.workers.dispatching import TurnDispatchConfig, TurnDispatchParts
 from perdure.runtime.workflow.workers.lookout import WORKFLOW_NAME, Names
-from perdure.runtime.workflow.workers.pool import Capacity, WorkerPool, WorkerStream
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import WorkerStream
 from perdure.runtime.workflow.workers.work import TURN, TurnDecided, TurnWork
 from tests.support.virtual_time import virtually
 from tests.unit.actors.given import FakeEnv

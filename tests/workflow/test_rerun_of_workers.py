@@ -20,8 +20,10 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.executor import ContinuedAsNew
 from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.capacity import Capacity
 from perdure.runtime.workflow.workers.numbers import ROUND
-from perdure.runtime.workflow.workers.pool import Capacity, Item, WorkerGone, WorkerPool
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import Item, WorkerGone
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 from tests.support.world import Handle, World
 

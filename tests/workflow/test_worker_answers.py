@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.workers.pool import WorkerGone
+from perdure.runtime.workflow.workers.stream import WorkerGone
 from perdure.runtime.workflow.workers.work import Termination
 from tests.support.workers import Worker
 from tests.support.world import World

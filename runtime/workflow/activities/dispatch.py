@@ -132,7 +132,7 @@ class ActivityDispatch:
         roomy = [
             node
             for node in others
-            if self._rooms.of(node.membership).at_workers > 0
+            if self._rooms.at_workers(node.membership, message.name) > 0
             and self._parts.has_worker(node.membership, message.name)
         ]
         if self._runner.has_worker(message.name) or not roomy:
@@ -207,8 +207,14 @@ class ActivityDispatch:
                 if is_taken:
                     held.phase = Phase.TAKEN
                 else:
-                    self._rooms.refused(node.membership)
+                    self._not_taken(node, message)
                     self._drop(held)
+
+    def _not_taken(self, node: NodeRecord, message: RunActivity) -> None:
+        if self._runner.is_at_worker(message.name) and message.app_id is None:
+            self._rooms.full(node.membership, message.name)
+        else:
+            self._rooms.refused(node.membership)
 
     def _drop(self, held: Held) -> None:
         """Have its workflow ask for it once more, when there is room."""
@@ -235,9 +241,14 @@ class ActivityDispatch:
             if room.total <= 0 and room.at_workers <= 0:
                 continue
             spare = self._held.spare(node.membership, self._limits_of(node).by_name)
-            is_fit = self._parts.fit_for(node, self._config)
+            is_fit = self._fit_for(node)
             self._give(node, self._runner.take_waiting(room, is_fit, spare))
         # What is left waits for news of room, or of code: that may never come.
+
+    def _fit_for(self, node: NodeRecord) -> Callable[[RunActivity], bool]:
+        is_fit = self._parts.fit_for(node, self._config)
+        rooms, membership = self._rooms, node.membership
+        return lambda message: is_fit(message) and not rooms.is_full(membership, message.name)
 
     def _limits_of(self, node: NodeRecord) -> Limits:
         """A node's share of what all nodes of the app may do together."""
@@ -359,7 +370,7 @@ class ActivityDispatch:
     def _may_take(self, message: RunActivity) -> bool:
         """Whether this node may run it for another one."""
         if self._runner.is_at_worker(message.name):
-            return self._runner.has_worker(message.name)
+            return self._runner.takes_more(message.name)
         return self._ever_runs(message)
 
     def _recheck_all(self, state: NodeState | None = None) -> None:

@@ -36,6 +36,7 @@ class ActivityQueue:
     def __init__(self) -> None:
         self._lines: dict[Kind, deque[tuple[int, float, RunActivity]]] = {}
         self._put = 0
+        self._put_back = 0
         self.size = 0
         """How many wait."""
 
@@ -43,6 +44,12 @@ class ActivityQueue:
         self._put += 1
         self.size += 1
         self._lines.setdefault(kind, deque()).append((self._put, now, message))
+
+    def put_back(self, message: RunActivity, kind: Kind, now: float) -> None:
+        """One that was begun already: before all others."""
+        self._put_back -= 1
+        self.size += 1
+        self._lines.setdefault(kind, deque()).appendleft((self._put_back, now, message))
 
     def take(self, admits: Callable[[Kind], bool]) -> tuple[RunActivity, Kind] | None:
         """The oldest one whose kind is admitted."""

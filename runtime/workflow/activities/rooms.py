@@ -35,6 +35,8 @@ class Rooms:
 
     def __init__(self) -> None:
         self._of: dict[Membership, Room] = {}
+        self._full: dict[Membership, set[str]] = {}
+        """Names that their workers took no more of, whatever room they have for others."""
 
     def of(self, node: Membership) -> Room:
         return self._of.get(node, _NONE)
@@ -42,6 +44,7 @@ class Rooms:
     def told(self, node: Membership, room: Room) -> None:
         """A node has said how much it has."""
         self._of[node] = room
+        self._full.pop(node, None)
 
     def took(self, node: Membership, given: Room) -> None:
         """So many activities were given to a node."""
@@ -58,6 +61,18 @@ class Rooms:
         least = min(0, *(room.total for room in self._of.values()))
         self._of[node] = Room(least - 1, 0, -1)
 
+    def full(self, node: Membership, name: str) -> None:
+        """A node has taken nothing of one name, which its workers have."""
+        self._full.setdefault(node, set()).add(name)
+
+    def at_workers(self, node: Membership, name: str) -> int:
+        """How many more of a name to give it, for its workers."""
+        return 0 if self.is_full(node, name) else self.of(node).at_workers
+
+    def is_full(self, node: Membership, name: str) -> bool:
+        return bool(self._full) and name in self._full.get(node, ())
+
     def keep(self, present: Container[Membership]) -> None:
         """Forget all others."""
         self._of = {node: room for node, room in self._of.items() if node in present}
+        self._full = {node: names for node, names in self._full.items() if node in present}

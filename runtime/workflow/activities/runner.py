@@ -25,7 +25,7 @@ from perdure.runtime.workflow.delivery import until_taken
 from perdure.runtime.workflow.messages import Completion, RunActivity, Undeliverable
 from perdure.runtime.workflow.registry import Registry
 from perdure.runtime.workflow.spans import Tracer
-from perdure.runtime.workflow.workers.pool import WorkerGone
+from perdure.runtime.workflow.workers.stream import WorkerGone
 
 Deliver = Callable[[RunActivity, Completion | Undeliverable], Awaitable[object]]
 """Hands the answer to the workflow that called, wherever it is, and waits until that has taken it,
@@ -141,6 +141,11 @@ class ActivityRunner:
         """Whether a worker that is connected here runs activities of this name."""
         return self._workers.may_run(name)
 
+    def takes_more(self, name: str) -> bool:
+        """Whether no more wait here for workers that have a name than these run at a time."""
+        waiting = self._queue.count(lambda kind: kind.worker_name == name)
+        return self.has_worker(name) and waiting < self._workers.capacity(name)
+
     def is_at_worker(self, name: str) -> bool:
         """Whether an activity of this name is run by workers."""
         return self._kind_of(name).at_worker
@@ -202,9 +207,8 @@ class ActivityRunner:
         # What waits for the limit of its own name keeps no other one from beginning.
         waiting = self._queue.count(lambda kind: not kind.at_worker and self._admits(kind))
         in_thread = self._queue.count(lambda kind: kind.in_thread and self._admits(kind))
-        at_worker = self._queue.count(
-            lambda kind: kind.at_worker and self._workers.may_run(kind.worker_name)
-        )
+        # Nor does what waits for those few workers that have its name.
+        at_worker = self._queue.count(lambda kind: kind.at_worker and self._admits(kind))
         most = self._gate.room()
         count = max(least(self._here.room() or 0, most) - waiting, 0)
         return Room(
@@ -241,6 +245,7 @@ class ActivityRunner:
             self._group = None
             for task in self._tasks:
                 task.cancel()
+            self._workers.close()
 
     def begin_drain(self) -> None:
         """Start nothing more; what waits is for others to run."""
@@ -279,13 +284,13 @@ class ActivityRunner:
         if not self._gate.admits(kind.name):
             return False
         if kind.at_worker:
-            return self._workers.room > 0 and self._workers.may_run(kind.worker_name)
+            return self._workers.admits(kind.worker_name)
         return self._here.admits("") and (not kind.in_thread or self._threads.admits(""))
 
     def _start(self, group: asyncio.TaskGroup, message: RunActivity, kind: Kind) -> None:
         self._gate.enter(kind.name)
         if kind.at_worker:
-            self._workers.running += 1
+            self._workers.enter(message)
         else:
             self._here.enter("")
         if kind.in_thread:
@@ -298,9 +303,7 @@ class ActivityRunner:
 
     def _leave(self, kind: Kind) -> None:
         self._gate.leave(kind.name)
-        if kind.at_worker:
-            self._workers.running -= 1
-        else:
+        if not kind.at_worker:
             self._here.leave("")
         if kind.in_thread:
             self._threads.leave("")
@@ -327,8 +330,7 @@ class ActivityRunner:
             tracer = self._tracer
             event = await (run(message) if tracer is None else traced(tracer, message, run))
         except WorkerGone:
-            self._forget(message)
-            self._workers.returned(message)
+            self._again(message, kind)
             return
         finally:
             # Whether its answer can be delivered is no reason for others to wait.
@@ -346,6 +348,14 @@ class ActivityRunner:
         if len(self._recent) > _RECENT_MAX:
             self._recent.popitem(last=False)
         self._forget(message)
+
+    def _again(self, message: RunActivity, kind: Kind) -> None:
+        """Its worker is gone, or lacks it: another one has it next, or another node."""
+        if not self.is_draining and self._workers.may_run(message.name):
+            self._queue.put_back(message, kind, self._loop.time())
+        else:
+            self._forget(message)
+            self._workers.returned(message)
 
     def __repr__(self) -> str:
         return f"<ActivityRunner running={self.running} waiting={self._queue.size}>"

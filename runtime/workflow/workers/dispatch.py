@@ -24,8 +24,15 @@ from perdure.runtime.workflow.workers.dispatching import (
     TurnDispatchConfig,
     TurnDispatchParts,
 )
-from perdure.runtime.workflow.workers.lookout import WORKFLOW_NAME, Lookout, Names
-from perdure.runtime.workflow.workers.pool import Item, Outcome
+from perdure.runtime.workflow.workers.lookout import (
+    WORKFLOW_NAME,
+    Lookout,
+    Names,
+    code_of,
+    rivals,
+)
+from perdure.runtime.workflow.workers.rooms import TurnRooms
+from perdure.runtime.workflow.workers.stream import Item, Outcome, code_for
 from perdure.runtime.workflow.workers.work import TURN, TurnDecided, TurnWork
 
 _TARGET = ActorRef(TURN, "")
@@ -44,14 +51,18 @@ class TurnDispatch:
         """Those in the hands of other nodes."""
         self._waiting: dict[str, dict[str, Turn]] = {}
         """By the name of the workflow, in the order of asking."""
-        self._rooms: dict[Membership, tuple[int, int]] = {}
-        """Of other nodes: turns that could begin there, and how many workers they have."""
+        self._rooms = TurnRooms()
+        self._lackings_told = parts.pool.lackings
         self._gate = Gate()
         """Counts the turns that are out at workers, here and on other nodes."""
         self._told: tuple[int, int, Names] | None = None
         self._also_wanted = parts.also_wanted
         self.lookout = Lookout(
-            lambda: parts.pool.streams, self._wanted, parts.env.log, config.missing_seconds
+            lambda: parts.pool.streams,
+            self._wanted,
+            parts.env.log,
+            config.missing_seconds,
+            may_return=lambda name: parts.pool.may_return(code_of(name)),
         )
         self._deliveries: set[asyncio.Task[None]] = set()
         """Of decisions, to their instances."""
@@ -86,7 +97,7 @@ class TurnDispatch:
     @property
     def workers(self) -> int:
         """How many workers are connected, to any node of the app as far as is known."""
-        return len(self._pool.streams) + sum(count for _, count in self._rooms.values())
+        return len(self._pool.streams) + self._rooms.workers
 
     def _wanted(self) -> Iterable[str]:
         return [*(f"{WORKFLOW_NAME}{name}" for name in self._waiting), *self._also_wanted()]
@@ -130,7 +141,7 @@ class TurnDispatch:
         turn.since = self._loop.time()
         if not self._gate.admits(turn.work.name):
             return False
-        turn.item = self._pool.offer_turn(turn.work, partial(self._ended, turn))
+        turn.item = self._offer(turn.work, partial(self._ended, turn))
         if turn.item is not None:
             self._count(turn)
             return True
@@ -140,27 +151,34 @@ class TurnDispatch:
         if node is None or self._group is None:
             return False
         self._count(turn)
-        room, workers = self._rooms[node.membership]
-        self._rooms[node.membership] = (room - 1, workers)
+        self._rooms.took(node.membership)
         turn.node = node.membership
         self._given[wire.id_of(turn.work)[1:]] = turn
         self.given += 1
         self._group.create_task(self._send(node, turn))
         return True
 
+    def _offer(self, work: TurnWork, ended: Callable[[Outcome | None], None]) -> Item | None:
+        """To a worker of this node that may have its code; to any if nobody of the app has it."""
+        item = self._pool.offer_turn(work, ended)
+        if item is None and self._is_in_vain(work.name):
+            item = self._pool.offer_turn(work, ended, in_vain=True)
+        return item
+
+    def _is_in_vain(self, workflow: str) -> bool:
+        return self.lookout.in_vain(f"{WORKFLOW_NAME}{workflow}")
+
     def _count(self, turn: Turn) -> None:
         self._gate.enter(turn.work.name)
         turn.is_counted = True
 
     def _roomiest(self, workflow: str) -> NodeRecord | None:
-        best: NodeRecord | None = None
         name = f"{WORKFLOW_NAME}{workflow}"
-        for membership, (room, _) in self._rooms.items():
-            if room <= 0 or not self.lookout.takes(membership, name):
-                continue
-            if best is None or room > self._rooms[best.membership][0]:
-                best = self._router.view.node(membership) or best
-        return best
+        for membership in self._rooms.with_room(workflow):
+            node = self._router.view.node(membership)
+            if node is not None and self.lookout.takes(membership, name):
+                return node
+        return None
 
     def fill(self) -> None:
         """Somebody may have room: give out what waits."""
@@ -179,20 +197,22 @@ class TurnDispatch:
 
     async def _send(self, node: NodeRecord, turn: Turn) -> None:
         own = self._router.own_membership
-        taken = False
+        answer = None
         if own is not None:
             body = wire.encode_decide(own, turn.work)
             try:
                 answer = await self._router.ask(node, TURN, body, self._config.ask_seconds)
-                taken = answer == wire.TAKEN
             except MessageTooLarge as error:
                 turn.problem = str(error)
             except TROUBLE:
-                pass  # Should it have come through after all, it is decided twice, alike.
-        if not taken and turn.node == node.membership:
-            room, workers = self._rooms.get(node.membership, (0, 0))
-            # One that was not asked has as much as before.
-            self._rooms[node.membership] = (0 if turn.problem is None else room + 1, workers)
+                pass  # Should it have come through after all, both decide alike.
+        if answer != wire.TAKEN and turn.node == node.membership:
+            if turn.problem is not None:
+                self._rooms.unasked(node.membership)
+            elif answer is None:
+                self._rooms.silent(node.membership)
+            else:
+                self._rooms.refused(node.membership, turn.work.name)
             self._place_again(turn)
 
     def _stay(self, turn: Turn) -> bool:
@@ -201,7 +221,7 @@ class TurnDispatch:
         False if it waits.
         """
         work = turn.work
-        if self._group is None or any(stream.serves(work) for stream in self._pool.streams):
+        if self._group is None or self._pool.may_have(code_for(work)):
             return False
         turn.is_answered = True
         text = (
@@ -219,6 +239,7 @@ class TurnDispatch:
         """A worker of this node has decided, or is gone, or would not."""
         item, turn.item = turn.item, None
         self._uncount(turn)
+        outcome = self._what_counts(item, outcome)
         if outcome is None:
             if self._group is None:
                 return
@@ -232,6 +253,12 @@ class TurnDispatch:
         turn.is_answered = True
         if self._group is not None:
             self._begin_delivery(self._group, turn.work, outcome, turn)
+
+    def _what_counts(self, item: Item | None, outcome: Outcome | None) -> Outcome | None:
+        """What a worker answers that lacks the code does, if nobody has it."""
+        if item is None or item.lacked is None or not self._is_in_vain(item.work.name):
+            return outcome
+        return item.lacked
 
     def _begin_delivery(
         self,
@@ -274,7 +301,7 @@ class TurnDispatch:
         verb, arguments = wire.decode(body)
         if verb == wire.DECIDE:
             giver, work = arguments
-            item = self._pool.offer_turn(
+            item = self._offer(
                 work, lambda outcome: self._foreign_ended(giver, work, item, outcome)
             )
             self._told = None  # It thinks that there is so much less.
@@ -286,13 +313,14 @@ class TurnDispatch:
         else:
             node, room, workers, names = arguments
             if self._router.view.node(node) is not None:
-                self._rooms[node] = (room, workers)
+                self._rooms.told(node, room, workers)
                 self.lookout.told(node, names)
                 self.fill()
 
     def _foreign_ended(
         self, giver: Membership, work: TurnWork, item: Item | None, outcome: Outcome | None
     ) -> None:
+        outcome = self._what_counts(item, outcome)
         if outcome is not None and self._group is not None:
             assert isinstance(outcome, TurnDecided)
             self._begin_delivery(self._group, work, outcome)
@@ -311,7 +339,7 @@ class TurnDispatch:
 
     async def run(self) -> None:
         """Give out, deliver and tell, until cancelled."""
-        self._pool.listen(self.fill)
+        self._pool.listen(self._workers_changed)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -326,12 +354,12 @@ class TurnDispatch:
                     await asyncio.sleep(self._config.room_seconds)
         finally:
             self._group = None
-            self._pool.unlisten(self.fill)
+            self._pool.unlisten(self._workers_changed)
 
     def on_view(self, view: ClusterView) -> None:
         """The cluster has changed."""
         present = {node.membership for node in view.present(self._config.app_id)}
-        self._rooms = {node: room for node, room in self._rooms.items() if node in present}
+        self._rooms.keep(present)
         self.lookout.keep(present)
         self._told = None
         for turn in list(self._turns.values()):
@@ -339,9 +367,18 @@ class TurnDispatch:
                 self._forget(turn)  # It has another owner, who asks for it.
             elif turn.node is not None and turn.node not in present:
                 self._place_again(turn)
+        for stream in rivals(self._pool.streams, view.present(self._config.app_id)):
+            self._pool.part_with(stream)
+        self.fill()  # Whoever had the code may be gone.
+
+    def _workers_changed(self) -> None:
+        if self._pool.lackings != self._lackings_told:
+            self._lackings_told = self._pool.lackings
+            self._tell_room()  # Before anything comes back to a node that does not know.
+        self.fill()
 
     def _tell_room(self) -> None:
-        found = (self._pool.turn_room(), len(self._pool.streams), self.lookout.own())
+        found = (self._pool.room(is_turn=True), len(self._pool.streams), self.lookout.own())
         if found == self._told:
             return
         self._told = found

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from perdure.actors.ports import Env
 from perdure.placement.membership import Membership
 from perdure.placement.router import Router
-from perdure.runtime.workflow.workers.pool import Item, WorkerPool
+from perdure.runtime.workflow.workers.pool import WorkerPool
+from perdure.runtime.workflow.workers.stream import Item
 from perdure.runtime.workflow.workers.work import TurnWork
 
 

@@ -8,11 +8,12 @@ Names are written as in `nodes.hosted_types`: `workflow:ship`, `activity:pack`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
-from perdure.placement.membership import Membership
-from perdure.runtime.workflow.workers.pool import WorkerStream
+from perdure.placement.membership import Membership, NodeRecord
+from perdure.runtime.workflow.workers.capacity import Code
+from perdure.runtime.workflow.workers.stream import WorkerStream
 
 WORKFLOW_NAME, ACTIVITY_NAME = "workflow:", "activity:"
 """What names begin with; alone it stands for all of them."""
@@ -25,6 +26,8 @@ class Names(NamedTuple):
     """Its workers take these."""
     wanted: frozenset[str] = frozenset()
     """Something waits for these, and its own workers do not take them."""
+    lacked: frozenset[str] = frozenset()
+    """Of those that its workers take as far as they say, what none of them has."""
 
 
 class Lookout:
@@ -34,6 +37,7 @@ class Lookout:
         streams: The workers of this node.
         wanted: The names that something on this node waits for.
         log: Told of a name that has been missing for `patience` seconds, and when it is not.
+        may_return: Whether a worker that has gone a moment ago may have a name.
     """
 
     def __init__(
@@ -42,11 +46,14 @@ class Lookout:
         wanted: Callable[[], Iterable[str]],
         log: logging.Logger,
         patience: float = 5.0,
+        *,
+        may_return: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._streams = streams
         self._wanted = wanted
         self._log = log
         self._patience = patience
+        self._may_return = may_return
         self._others: dict[Membership, Names] = {}
         self._missing_since: dict[str, float] = {}
         self._logged: set[str] = set()
@@ -55,7 +62,7 @@ class Lookout:
         """What there is to tell others."""
         taken = names_taken(self._streams())
         wanted = frozenset(name for name in self._wanted() if not _takes(taken, name))
-        return Names(taken, wanted)
+        return Names(taken, wanted, names_lacked(self._streams()))
 
     def told(self, node: Membership, names: Names) -> None:
         self._others[node] = names
@@ -65,9 +72,28 @@ class Lookout:
         self._others = {node: told for node, told in self._others.items() if node in present}
 
     def takes(self, node: Membership, name: str) -> bool:
-        """Whether another node has a worker for a name, as far as is known."""
+        """Whether another node has a worker for a name, as far as is known.
+
+        If nobody at all has one, all that has workers is as good: they say so.
+        """
         told = self._others.get(node)
-        return told is not None and _takes(told.taken, name)
+        if told is None or not _takes(told.taken, name):
+            return False
+        return name not in told.lacked or self.in_vain(name)
+
+    def in_vain(self, name: str) -> bool:
+        """Whether no worker of the app has a name, as far as is known, nor one that comes back.
+
+        Then whoever is asked for it says so, and that is what comes of it.
+        """
+        if any(
+            _takes(told.taken, name) and name not in told.lacked for told in self._others.values()
+        ):
+            return False
+        code = code_of(name)
+        if any(s.may_have(code) for s in self._streams() if not (s.is_closed or s.is_draining)):
+            return False
+        return not self._may_return(name)
 
     def missing(self) -> tuple[str, ...]:
         """The names that are waited for anywhere and that no worker anywhere takes."""
@@ -110,6 +136,27 @@ def names_taken(streams: Iterable[WorkerStream]) -> frozenset[str]:
         found.update(_prefixed(WORKFLOW_NAME, capacity.turn_names))
         found.update(_prefixed(ACTIVITY_NAME, capacity.activity_names))
     return frozenset(found)
+
+
+def names_lacked(streams: Iterable[WorkerStream]) -> frozenset[str]:
+    """What none of these workers has, and some have refused."""
+    able = [stream for stream in streams if not (stream.is_closed or stream.is_draining)]
+    refused = {code for stream in able for code in stream.lacking}
+    return frozenset(
+        str(code) for code in refused if not any(stream.may_have(code) for stream in able)
+    )
+
+
+def rivals(streams: Iterable[WorkerStream], nodes: Iterable[NodeRecord]) -> Sequence[WorkerStream]:
+    """Workers that say that they have what one of these nodes has: that is in one place only."""
+    hosted = frozenset(name for node in nodes for name in node.identity.hosted_types)
+    return [stream for stream in streams if not hosted.isdisjoint(names_taken([stream]))]
+
+
+def code_of(name: str) -> Code:
+    """The code that a name, written with its kind, stands for."""
+    kind, colon, rest = name.partition(":")
+    return Code(kind + colon == WORKFLOW_NAME, rest)
 
 
 def _prefixed(kind: str, names: frozenset[str] | None) -> list[str]:

@@ -8,167 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 
-from perdure.actors.errors import Retryable
 from perdure.actors.ports import Env
-from perdure.runtime.workflow.messages import ActivityEnd, RunActivity
-from perdure.runtime.workflow.workers.numbers import action_id
+from perdure.runtime.workflow.messages import RunActivity
+from perdure.runtime.workflow.workers.capacity import Capacity, Code
+from perdure.runtime.workflow.workers.lacking import RETURN_SECONDS, Absent
 from perdure.runtime.workflow.workers.reach import LargeItems
-from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
-
-Outcome = TurnDecided | ActivityEnd
-Ended = Callable[[Outcome | None], None]
-"""Told what came of an item; None if its worker is gone, or would not do it."""
-
-_CACHED_MAX = 10_000
-
-
-class WorkerGone(Retryable):
-    """The stream of a worker has ended."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
-    """What a worker takes at a time, and of what."""
-
-    turns: int = 100
-    activities: int = 1000
-    together: int = 1000
-    turn_names: frozenset[str] | None = None
-    """The only ones that it has; None if it does not say."""
-    activity_names: frozenset[str] | None = None
-    keeps_history: bool = False
-    """It remembers what it was sent of an instance: what follows is enough."""
-    receives: Callable[[int], bool] = lambda size: True
-    """Whether it can be sent an item of so many bytes, as far as is known."""
-
-
-class Item:
-    """One piece of work in the hands of a worker."""
-
-    __slots__ = (
-        "address",
-        "began_us",
-        "ended",
-        "is_refused",
-        "is_turn",
-        "since",
-        "stream",
-        "token",
-        "work",
-    )
-
-    def __init__(
-        self, token: str, work: TurnWork | RunActivity, stream: WorkerStream, ended: Ended
-    ) -> None:
-        self.since = asyncio.get_running_loop().time()
-        self.token = token
-        self.work = work
-        self.stream = stream
-        self.ended = ended
-        self.began_us = 0
-        """Of a turn: the time that its code reads as now."""
-        self.is_refused = False
-        """The worker has it, and would not do it."""
-        self.is_turn = isinstance(work, TurnWork)
-        number = 0 if isinstance(work, TurnWork) else action_id(work.task_id)
-        self.address = (self.is_turn, work.instance_id, number)
-        """By which a worker that sends no tokens names it."""
-
-
-class WorkerStream:
-    """One connected worker. Owned by the pool; `next` is for whoever writes to the stream."""
-
-    def __init__(self, capacity: Capacity, name: str) -> None:
-        self.capacity = capacity
-        self.name = name
-        """For people: who is at the other end."""
-        self.turns = 0
-        self.activities = 0
-        self.is_closed = False
-        self.is_draining = False
-        self.cached: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
-        """Key, run and number of events that a worker with a memory has of an instance."""
-        self._queue: deque[Item | None] = deque()
-        self._filled = asyncio.Event()
-
-    @property
-    def load(self) -> int:
-        return self.turns + self.activities
-
-    def takes(self, work: TurnWork | RunActivity) -> bool:
-        """Whether it can begin this now."""
-        capacity = self.capacity
-        count, most = self.activities, capacity.activities
-        if isinstance(work, TurnWork):
-            count, most = self.turns, capacity.turns
-        return count < most and self.load < capacity.together and self.serves(work)
-
-    def serves(self, work: TurnWork | RunActivity) -> bool:
-        """Whether it has the code."""
-        capacity = self.capacity
-        names = capacity.turn_names if isinstance(work, TurnWork) else capacity.activity_names
-        return names is None or work.name in names
-
-    def receives(self, size: int) -> bool:
-        """Whether it can be sent an item of so many bytes."""
-        return self.capacity.receives(size)
-
-    def put(self, item: Item) -> None:
-        self._queue.append(item)
-        self._filled.set()
-
-    def put_ping(self) -> None:
-        """Have something sent that says no more than that the line is alive.
-
-        What is still to be sent says it as well, and a worker that does not read needs no heap.
-        """
-        if not self._queue:
-            self._queue.append(None)
-            self._filled.set()
-
-    async def next(self) -> Item:
-        """The next item to be sent. Raises `WorkerGone` once the stream is closed."""
-        while (item := await self.next_or_ping()) is None:
-            pass
-        return item
-
-    async def next_or_ping(self) -> Item | None:
-        """The next item to be sent, or None for a ping. Raises `WorkerGone`."""
-        while not self._queue:
-            if self.is_closed:
-                raise WorkerGone(f"the stream to {self.name} is closed")
-            self._filled.clear()
-            await self._filled.wait()
-        return self._queue.popleft()
-
-    def take_unsent(self) -> list[Item]:
-        """What nobody has begun."""
-        unsent = [item for item in self._queue if item is not None]
-        self._queue.clear()
-        return unsent
-
-    def close(self) -> None:
-        self.is_closed = True
-        self._queue.clear()
-        self._filled.set()
-
-    def known_events(self, work: TurnWork) -> int:
-        """How many past events of this run the worker remembers."""
-        key, execution, count = self.cached.get(work.instance_id, (0, 0, 0))
-        return count if (key, execution) == (work.key, work.execution) else 0
-
-    def remember(self, work: TurnWork, count: int) -> None:
-        """It was sent so many past events."""
-        if self.capacity.keeps_history:
-            self.cached[work.instance_id] = (work.key, work.execution, count)
-            self.cached.move_to_end(work.instance_id)
-            if len(self.cached) > _CACHED_MAX:
-                self.cached.popitem(last=False)
+from perdure.runtime.workflow.workers.stream import Ended, Item, Outcome, WorkerStream, code_for
+from perdure.runtime.workflow.workers.work import TurnWork
 
 
 class WorkerPool:
@@ -182,6 +30,9 @@ class WorkerPool:
         self._large = LargeItems()
         self._listeners: list[Callable[[], None]] = []
         self._is_draining = False
+        self._absent = Absent()
+        self.lackings = 0
+        """Counts what was learned that workers lack."""
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called whenever a worker may take more, or fewer are there."""
@@ -204,6 +55,7 @@ class WorkerPool:
         """A worker has come."""
         stream = WorkerStream(capacity, name)
         self._streams.append(stream)
+        self._absent.came(_now())
         if self._is_draining:
             self._drain(stream)
         self._changed()
@@ -214,6 +66,8 @@ class WorkerPool:
         stream.close()
         if stream in self._streams:
             self._streams.remove(stream)
+            self._absent.gone(stream, _now())
+            asyncio.get_running_loop().call_later(RETURN_SECONDS + 0.01, self._changed)
         for item in [item for item in self._items.values() if item.stream is stream]:
             self._end(item, None)
         self._changed()
@@ -231,7 +85,12 @@ class WorkerPool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._streams:
-                    await self._room()
+                    await self.change()
+
+    def part_with(self, stream: WorkerStream) -> None:
+        """Send it nothing more, and end it when it has nothing in hand."""
+        self._drain(stream)
+        self._changed()
 
     def _drain(self, stream: WorkerStream) -> None:
         stream.is_draining = True
@@ -240,34 +99,45 @@ class WorkerPool:
         if not stream.load:
             stream.close()
 
-    # ---- room
+    # ---- names and room
 
-    def turn_room(self) -> int:
-        """How many turns could begin at once, names aside."""
-        return sum(
-            max(min(s.capacity.turns - s.turns, s.capacity.together - s.load), 0)
+    def may_have(self, code: Code) -> bool:
+        """Whether a worker here has a name, as far as is known: it does it, now or later."""
+        return any(stream.may_have(code) for stream in self._open())
+
+    def is_announced(self, code: Code) -> bool:
+        """Whether a worker here may be asked for a name, though it may be known to lack it."""
+        return any(stream.capacity.names(code) for stream in self._open())
+
+    def may_return(self, code: Code) -> bool:
+        """Whether one that has gone a moment ago may have it."""
+        return self._absent.may_have(code, _now())
+
+    def room(self, is_turn: bool) -> int:
+        """How many turns, or activities, could begin at once, names aside."""
+        return sum(stream.room(is_turn) for stream in self._open())
+
+    def activity_capacity(self, name: str) -> int:
+        """How many activities of a name run at a time, if nothing else does."""
+        able = (s.capacity for s in self._open() if s.capacity.names(Code(False, name)))
+        return sum(min(c.activities, c.together) for c in able)
+
+    def fit(self, code: Code, *, in_vain: bool = False) -> list[WorkerStream]:
+        """Those that could begin it now; with `in_vain`, those too that are known to lack it."""
+        return [
+            s
             for s in self._open()
-        )
-
-    def activity_capacity(self) -> int:
-        """How many activities all workers here together run at a time."""
-        return sum(min(s.capacity.activities, s.capacity.together) for s in self._open())
-
-    def may_run(self, activity: str) -> bool:
-        """Whether a worker here runs activities of this name, now or later."""
-        return any(
-            s.capacity.activity_names is None or activity in s.capacity.activity_names
-            for s in self._open()
-        )
+            if s.room(code.is_turn) and (s.capacity.names(code) if in_vain else s.may_have(code))
+        ]
 
     def _open(self) -> Iterable[WorkerStream]:
         return (s for s in self._streams if not (s.is_closed or s.is_draining))
 
     # ---- items
 
-    def offer_turn(self, work: TurnWork, ended: Ended) -> Item | None:
+    def offer_turn(self, work: TurnWork, ended: Ended, *, in_vain: bool = False) -> Item | None:
         """Give a turn to a worker: one that remembers the instance, else the least busy one."""
-        fit = self._able(work)
+        fit = self._able(work, in_vain=in_vain)
         if not fit:
             return None
         knowing = [s for s in fit if s.capacity.keeps_history and s.known_events(work)]
@@ -275,17 +145,39 @@ class WorkerPool:
         stream.turns += 1
         return self._give(stream, work, ended)
 
-    def offer_activity(self, message: RunActivity, ended: Ended) -> Item | None:
-        fit = self._able(message)
-        if not fit:
-            return None
+    def reserve(self, fit: Sequence[WorkerStream]) -> WorkerStream:
+        """A place for an activity at one of these. Take it by `offer_activity`, or `free` it."""
         stream = min(fit, key=lambda s: s.load)
         stream.activities += 1
-        return self._give(stream, message, ended)
+        return stream
 
-    def _able(self, work: TurnWork | RunActivity) -> list[WorkerStream]:
-        fit = [stream for stream in self._open() if stream.takes(work)]
-        return self._large.able(fit, work, self._open())
+    def free(self, place: WorkerStream) -> None:
+        """A place is not wanted any more."""
+        place.activities -= 1
+        self._let_go(place)
+
+    def offer_activity(
+        self, message: RunActivity, ended: Ended, place: WorkerStream | None = None
+    ) -> Item | None:
+        """Give an activity to the worker whose place was reserved for it, else to any."""
+        if place is not None and (place.is_closed or place.is_draining):
+            self.free(place)
+            place = None
+        if place is None:
+            fit = self._able(message)
+            if not fit:
+                return None
+            place = self.reserve(fit)
+        return self._give(place, message, ended)
+
+    def _able(self, work: TurnWork | RunActivity, *, in_vain: bool = False) -> list[WorkerStream]:
+        code = code_for(work)
+        fit = self.fit(code, in_vain=in_vain)
+        return self._large.able(fit, work, (s for s in self._open() if s.may_have(code)))
+
+    def waits_for_room(self, message: RunActivity) -> bool:
+        """Whether there is room, though not at those workers that can be sent one so large."""
+        return bool(self.fit(code_for(message))) and not self._able(message)
 
     def _give(self, stream: WorkerStream, work: TurnWork | RunActivity, ended: Ended) -> Item:
         item = Item(self._env.new_id(), work, stream, ended)
@@ -327,11 +219,31 @@ class WorkerPool:
         False, and nothing is done, if no other one here can.
         """
         others = (s for s in self._open() if s is not item.stream)
-        if not any(s.serves(item.work) and s.receives(size) for s in others):
+        if not any(s.may_have(item.code) and s.receives(size) for s in others):
             return False
         self._large.note(item.work, size)
         self._end(item, None)
         return True
+
+    def lack(self, item: Item, outcome: Outcome) -> None:
+        """A worker lacks the code of an item: another one is offered it.
+
+        `outcome` is what it has answered; that counts if no other one has the code.
+        """
+        if self._items.get(item.token) is not item:
+            return
+        stream, code = item.stream, item.code
+        item.lacked = outcome
+        stream.cached.pop(item.work.instance_id, None)
+        if stream.lacking.add(code):
+            self.lackings += 1
+            self._env.log.info(
+                "a worker lacks code; others are asked for it",
+                extra={"event": "code_lacking", "peer": stream.name, "code": str(code)},
+            )
+            self._changed()  # Others are told before they get it back.
+        self._end(item, None)
+        self._changed()
 
     def withdraw(self, item: Item) -> None:
         """Nobody waits for an item any more; an answer will change nothing."""
@@ -348,53 +260,28 @@ class WorkerPool:
             item.stream.turns -= 1
         else:
             item.stream.activities -= 1
-        if item.stream.is_draining and not item.stream.load:
-            item.stream.close()
+        self._let_go(item.stream)
         item.ended(outcome)
 
-    async def run_activity(self, message: RunActivity) -> ActivityEnd:
-        """Have an activity run by a worker of this node, by another one if the first is gone.
+    def _let_go(self, stream: WorkerStream) -> None:
+        if stream.is_draining and not stream.load:
+            stream.close()
 
-        Raises `WorkerGone` if none is left here that could run it.
-        """
-        while True:
-            outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
-            item = self.offer_activity(message, partial(_settle, outcome))
-            if item is None:
-                if not self.may_run(message.name):
-                    raise WorkerGone(f"no worker here runs activity '{message.name}'")
-                await self._room()
-                continue
-            try:
-                found = await outcome
-            except asyncio.CancelledError:
-                self.withdraw(item)
-                raise
-            if found is not None:
-                assert not isinstance(found, TurnDecided)
-                return found
-
-    async def _room(self) -> None:
-        """Until something has changed."""
-        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def wake() -> None:
-            if not changed.done():
-                changed.set_result(None)
-
-        self.listen(wake)
+    async def change(self) -> None:
+        """Until a worker may take more, or fewer are there."""
+        changed = asyncio.Event()
+        self.listen(changed.set)
         try:
-            await changed
+            await changed.wait()
         finally:
-            self.unlisten(wake)
+            self.unlisten(changed.set)
 
     def __repr__(self) -> str:
         return f"<WorkerPool streams={len(self._streams)} items={len(self._items)}>"
 
 
-def _settle(future: asyncio.Future[Outcome | None], outcome: Outcome | None) -> None:
-    if not future.done():
-        future.set_result(outcome)
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _ignore(outcome: Outcome | None) -> None:

@@ -122,8 +122,6 @@ class Sent:
 class Stream(Protocol):
     """A connected worker, as far as it is to be chosen."""
 
-    def serves(self, work: TurnWork | RunActivity) -> bool: ...
-
     def receives(self, size: int) -> bool: ...
 
 
@@ -141,8 +139,8 @@ class LargeItems:
         if len(self._sizes) > _KNOWN_MAX:
             self._sizes.popitem(last=False)
 
-    def able(self, fit: list[S], work: TurnWork | RunActivity, streams: Iterable[S]) -> list[S]:
-        """Those of the streams with room, `fit`, that can be sent it.
+    def able(self, fit: list[S], work: TurnWork | RunActivity, having: Iterable[S]) -> list[S]:
+        """Those of the streams with room, `fit`, that can be sent it. `having`: with its code.
 
         None while one that can has no room. If no stream at all can, any may have it: whoever
         writes to it sees that nobody can be sent it, and says so.
@@ -151,7 +149,7 @@ class LargeItems:
         if size is None:
             return fit
         able = [stream for stream in fit if stream.receives(size)]
-        if able or any(stream.serves(work) and stream.receives(size) for stream in streams):
+        if able or any(stream.receives(size) for stream in having):
             return able
         return fit
 

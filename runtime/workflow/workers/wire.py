@@ -2,8 +2,8 @@
 
 * `decide` node id, generation, work → b"1" if it is taken on, else b"0".
 * `back` instance id, key, run, number: told: that work is in nobody's hands here any more.
-* `room` node id, generation, count, workers, taken, wanted: told: so many turns could begin here at
-  once, and for which names workers are here and missed.
+* `room` node id, generation, count, workers, taken, wanted, lacked: told: so many turns could begin
+  here at once, and for which names workers are here, missed, and known not to have them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def encode_back(work: TurnWork) -> bytes:
 
 
 def encode_room(node: Membership, room: int, workers: int, names: Names) -> bytes:
-    return _pack(ROOM, *node, room, workers, sorted(names.taken), sorted(names.wanted))
+    return _pack(ROOM, *node, room, workers, *map(sorted, names))
 
 
 def decode(body: bytes) -> tuple[str, Any]:

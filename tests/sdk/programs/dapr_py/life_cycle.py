@@ -234,3 +234,15 @@ def recover(client: Any, instance_id: str) -> Any:
     """It goes on by itself: a worker came that has what it needs."""
     until(lambda: status(client, instance_id) != "STALLED")
     return ended(client, instance_id)
+
+
+@SCENARIOS.alone
+def sell(client: Any, activity: str, count: int) -> Any:
+    """Run so many at once of a workflow whose steps are in two workers."""
+    ids = [
+        client.schedule_new_workflow(
+            by_name("sell"), input={"number": number, "activity": activity}
+        )
+        for number in range(count)
+    ]
+    return [ended(client, instance_id) for instance_id in ids]

@@ -1,9 +1,14 @@
-"""One workflow as it looks in several releases of an application, by version and by patch."""
+"""One workflow as it looks in several releases of an application, by version and by patch.
+
+And two halves of an application, in workers of which each lacks what the other has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from typing import Any
+
+from tests.sdk.programs.dapr_py import flows
 
 Steps = Generator[Any, Any, Any]
 
@@ -40,6 +45,25 @@ def patched(ctx: Any) -> Steps:
     return [early, ctx.is_patched("late")]
 
 
+def weigh(_ctx: Any, number: int) -> int:
+    return 10 * number
+
+
+def sell(ctx: Any, of: dict[str, Any]) -> Steps:
+    """Calls what another worker has by name."""
+    weight = yield ctx.call_activity(weigh, input=of["number"])
+    more = yield ctx.call_activity(of["activity"], input=weight)
+    return (yield ctx.call_child_workflow("chain", input=more))
+
+
+def _half(workflow: Callable[..., Any], activity: Callable[..., Any]) -> Callable[[Any], None]:
+    def register(runtime: Any) -> None:
+        runtime.register_workflow(workflow)
+        runtime.register_activity(activity)
+
+    return register
+
+
 def _versions(*versions: Callable[..., Any]) -> Callable[[Any], None]:
     """Register these; the last one is what new instances run."""
 
@@ -70,4 +94,6 @@ RELEASES: dict[str, Callable[[Any], None]] = {
     "v1+v2": _versions(version1, version2),
     "unpatched": _patching(unpatched),
     "patched": _patching(patched),
+    "sells": _half(sell, weigh),
+    "counts": _half(flows.chain, flows.add_one),
 }

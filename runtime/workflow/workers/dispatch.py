@@ -50,6 +50,7 @@ class TurnDispatch:
         """Counts the turns that are out at workers, here and on other nodes."""
         self._told: tuple[int, int, Names] | None = None
         self._also_wanted = parts.also_wanted
+        self._gained = parts.gained
         self.lookout = Lookout(
             lambda: parts.pool.streams, self._wanted, parts.env.log, config.missing_seconds
         )
@@ -286,7 +287,10 @@ class TurnDispatch:
         else:
             node, room, workers, names = arguments
             if self._router.view.node(node) is not None:
+                _, before = self._rooms.get(node, (0, 0))
                 self._rooms[node] = (room, workers)
+                if workers > before:
+                    self._gained()
                 self.lookout.told(node, names)
                 self.fill()
 

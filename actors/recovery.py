@@ -60,6 +60,8 @@ class Recovery:
         self._config = config
         self._is_at_hand = is_at_hand
         self._wanted = asyncio.Event()
+        self._is_due = False
+        """All is to be looked at, though it is not yet time for that."""
         self._scans = 0
         self._looked_at_stalled = False
         self._waiting = 0
@@ -70,6 +72,14 @@ class Recovery:
         """This node owns slots, or has workers, that it did not have before: look at all now.
 
         Also at what is stalled: new code may bring it to go on.
+        """
+        self._is_due = True
+        self.look_at_stalled()
+
+    def look_at_stalled(self) -> None:
+        """Other nodes have what they did not have before: look at what is stalled, and no more.
+
+        A scan of all loads what may be far more than is stalled.
         """
         self._looked_at_stalled = False
         self._wanted.set()
@@ -83,18 +93,29 @@ class Recovery:
         delay = self._config.soon_seconds
         while True:
             self._scans += 1
-            self._wanted.clear()
-            if not self._looked_at_stalled:
-                self._looked_at_stalled = True
-                done = await self._sweep(self._store.scan_stalled, self._wake_stalled)
-                self._looked_at_stalled = self._looked_at_stalled and done
+            self._is_due = False
+            await self._sweep_stalled()
             await self._sweep(self._store.scan_work, self._wake)
             await self._sweep(self._store.scan_inbox, self._wake_for_inbox)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(delay, self._config.scan_seconds)):
-                    await self._wanted.wait()
+            await self._rest(min(delay, self._config.scan_seconds))
             # Soon after a change others may not know yet whom to tell.
-            delay = self._config.soon_seconds if self._wanted.is_set() else 2 * delay
+            delay = self._config.soon_seconds if self._is_due else 2 * delay
+
+    async def _rest(self, seconds: float) -> None:
+        """Until the next scan of all."""
+        until = asyncio.get_running_loop().time() + seconds
+        with contextlib.suppress(TimeoutError):
+            while not self._is_due:
+                self._wanted.clear()
+                await self._sweep_stalled()
+                async with asyncio.timeout_at(until):
+                    await self._wanted.wait()
+
+    async def _sweep_stalled(self) -> None:
+        if not self._looked_at_stalled:
+            self._looked_at_stalled = True
+            done = await self._sweep(self._store.scan_stalled, self._wake_stalled)
+            self._looked_at_stalled = self._looked_at_stalled and done
 
     async def _sweep(self, scan: Scan, wake: Callable[[ActorRef], None]) -> bool:
         """Wake all that a scan finds; False if it could not be read to its end."""

@@ -123,16 +123,17 @@ class Tenure:
         self.host.register(WORKFLOW, WorkflowActorType(self._surroundings()))
         self.host.connect(router, parts.watchers.announce)
         self.activities = self._runner()
-        self.turns = TurnDispatch(
-            TurnDispatchParts(router, parts.pool, env, self._activities_wanted),
-            TurnDispatchConfig(app_id=config.app_id, turn_seconds=config.turn_seconds),
-        )
-        self.dispatch = self._dispatch()
         self._recovery = Recovery(
             RecoveryParts(store, fence, self.host, env),
             config.recovery,
             self._is_at_hand,
         )
+        look = self._recovery.look_at_stalled
+        self.turns = TurnDispatch(
+            TurnDispatchParts(router, parts.pool, env, self._activities_wanted, look),
+            TurnDispatchConfig(app_id=config.app_id, turn_seconds=config.turn_seconds),
+        )
+        self.dispatch = self._dispatch()
         self.agent = Agent(
             AgentParts(
                 store,

@@ -1,4 +1,5 @@
-"""Activities that are too large to be given to another node, by the history that goes with them."""
+"""Activities that are too large for another node, by the history that goes with them, or for the
+workers there."""
 
 from __future__ import annotations
 
@@ -8,9 +9,13 @@ from typing import Any
 
 import perdure
 from perdure import ActivityContext, PropagationScope, WorkflowContext
+from perdure.actors.identity import ActorRef
 from perdure.runtime.node import App
 from perdure.runtime.workflow import history as h
+from perdure.runtime.workflow.messages import ACTIVITY, Undeliverable
+from perdure.runtime.workflow.registry import Registry
 from tests.cluster.nodes import Nodes, in_time, output, until
+from tests.support.workers import Worker, call
 
 EVENT = json.dumps("x" * 60_000)
 EVENTS = 8
@@ -82,3 +87,25 @@ async def test_one_that_waits_for_room_is_not_given_to_a_node_that_has_some(node
     office.gate.set()
     await output(owner, large)
     assert office.runs == [("n1", "first"), ("n2", "last"), ("n1", "large")]
+
+
+async def test_one_too_large_for_the_workers_of_another_node_stalls_until_more_come(
+    nodes: Nodes,
+) -> None:
+    owner, other = await nodes.start_all(2, Registry(), grpc_port=0)
+    id_ = nodes.id_of(owner)
+    first = Worker(other)
+    await owner.service.start("order", instance_id=id_)
+    await first.turn(call(1))
+    given = await first.next()
+    too_large = Undeliverable(*given.activity.key_of_call, "it is too large")
+    first.pool.answer(given.item, too_large)
+    view = await in_time(owner.service.wait(id_, until=[h.Status.STALLED], timeout=30))
+    assert view.row.stalled == "it is too large"
+    assert not owner.engine.tenure.dispatch.works_for(ActorRef(ACTIVITY, id_))
+    first.leave()
+    await until(lambda: not owner.engine.tenure.turns.workers, "the owner knows of no worker")
+    second = Worker(other)  # Not at the owner, which hears of it.
+    assert (await second.activity("packed")).task_id == 1
+    (await second.next()).end("done")
+    assert await output(owner, id_) == '"done"'

@@ -74,9 +74,9 @@ class AtWorkers:
 
     def enter(self, message: RunActivity) -> None:
         """Begin one that is admitted: `run` follows."""
-        fit = self._fit(message.name)
+        assert self._pool is not None
+        fit = self._pool.able(self._fit(message.name), message)
         if fit:
-            assert self._pool is not None
             self._places[message.key_of_call] = self._pool.reserve(fit)
 
     def close(self) -> None:

@@ -57,6 +57,7 @@ class TurnDispatch:
         """Counts the turns that are out at workers, here and on other nodes."""
         self._told: tuple[int, int, Names] | None = None
         self._also_wanted = parts.also_wanted
+        self._gained = parts.gained
         self.lookout = Lookout(
             lambda: parts.pool.streams,
             self._wanted,
@@ -313,7 +314,8 @@ class TurnDispatch:
         else:
             node, room, workers, names = arguments
             if self._router.view.node(node) is not None:
-                self._rooms.told(node, room, workers)
+                if self._rooms.told(node, room, workers):
+                    self._gained()
                 self.lookout.told(node, names)
                 self.fill()
 

@@ -59,3 +59,5 @@ class TurnDispatchParts:
     env: Env
     also_wanted: Callable[[], Iterable[str]] = tuple
     """What besides turns waits here for a worker, by names as in `lookout`."""
+    gained: Callable[[], None] = lambda: None
+    """Told that another node has more workers than before: what is stalled may go on."""

@@ -137,7 +137,7 @@ class WorkerPool:
 
     def offer_turn(self, work: TurnWork, ended: Ended, *, in_vain: bool = False) -> Item | None:
         """Give a turn to a worker: one that remembers the instance, else the least busy one."""
-        fit = self._able(work, in_vain=in_vain)
+        fit = self.able(self.fit(code_for(work), in_vain=in_vain), work)
         if not fit:
             return None
         knowing = [s for s in fit if s.capacity.keeps_history and s.known_events(work)]
@@ -164,20 +164,21 @@ class WorkerPool:
             self.free(place)
             place = None
         if place is None:
-            fit = self._able(message)
+            fit = self.able(self.fit(code_for(message)), message)
             if not fit:
                 return None
             place = self.reserve(fit)
         return self._give(place, message, ended)
 
-    def _able(self, work: TurnWork | RunActivity, *, in_vain: bool = False) -> list[WorkerStream]:
+    def able(self, fit: list[WorkerStream], work: TurnWork | RunActivity) -> list[WorkerStream]:
+        """Those of them that can be sent it, if it is known to be large."""
         code = code_for(work)
-        fit = self.fit(code, in_vain=in_vain)
         return self._large.able(fit, work, (s for s in self._open() if s.may_have(code)))
 
     def waits_for_room(self, message: RunActivity) -> bool:
         """Whether there is room, though not at those workers that can be sent one so large."""
-        return bool(self.fit(code_for(message))) and not self._able(message)
+        fit = self.fit(code_for(message))
+        return bool(fit) and not self.able(fit, message)
 
     def _give(self, stream: WorkerStream, work: TurnWork | RunActivity, ended: Ended) -> Item:
         item = Item(self._env.new_id(), work, stream, ended)

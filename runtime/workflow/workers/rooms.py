@@ -24,10 +24,12 @@ class TurnRooms:
         """How many workers all of them have."""
         return sum(count for _, count in self._of.values())
 
-    def told(self, node: Membership, room: int, workers: int) -> None:
-        """A node has said how much it has."""
+    def told(self, node: Membership, room: int, workers: int) -> bool:
+        """A node has said how much it has. Whether it has more workers than before."""
+        _, before = self._of.get(node, (0, 0))
         self._of[node] = (room, workers)
         self._full.pop(node, None)
+        return workers > before
 
     def took(self, node: Membership) -> None:
         """A turn was given to a node."""

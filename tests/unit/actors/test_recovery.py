@@ -220,3 +220,21 @@ async def test_slots_that_are_gained_during_a_scan_are_looked_at_after_it(
             recovery.gained()
             await settled()
             assert [kind for kind, _ in store.scanned] == ["stalled", "work", "inbox"] * 2
+
+
+@virtually
+async def test_news_of_other_nodes_have_only_the_stalled_looked_at(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    async with hosting(store, env) as hosted:
+        recovery = _recovery(store, hosted, env, scan_seconds=10.0, soon_seconds=10.0)
+        async with running(recovery.run()):
+            await settled()
+            store.scanned.clear()
+            store.pages = {"stalled": [([ref("a")], -1)], "work": [([ref("b")], -1)]}
+            recovery.look_at_stalled()
+            await settled()
+            assert store.scanned == [("stalled", 0)]
+            assert hosted.toys.bodies("a") == [WAKE]
+            await asyncio.sleep(11)  # The next scan comes in its time.
+            assert hosted.toys.bodies("b") == [WAKE]

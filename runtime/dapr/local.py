@@ -36,6 +36,10 @@ class LocalClient:
     def __init__(self, service: WorkflowService) -> None:
         self._service = service
 
+    async def of(self, app_id: str | None) -> LocalClient:
+        """The same for the instances of another app. Raises `NoSuchApp`."""
+        return LocalClient(await self._service.of(app_id))
+
     async def schedule_new_workflow(
         self,
         workflow: str,

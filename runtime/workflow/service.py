@@ -74,9 +74,8 @@ class WorkflowService:
         None and the node's own app are this service itself. Changes are made by a node of that app,
         so they need one; the instances are seen all the same. Raises `NoSuchApp`.
         """
-        if app_id in (None, self._app_id or self._router.app_id):
+        if not app_id or app_id == (self._app_id or self._router.app_id):
             return self
-        assert app_id is not None
         reads = await self._reads.of_app(app_id)
         if reads is None:
             raise NoSuchApp(app_id)

@@ -128,6 +128,11 @@ class Router:
     # ---- who owns what
 
     @property
+    def app_id(self) -> str:
+        """The app of this node."""
+        return self._config.app_id
+
+    @property
     def view(self) -> ClusterView:
         return self._view
 

@@ -42,7 +42,7 @@ class WorkflowClient:
     tasks. Starting and raising carry an idempotency key, so that they are repeated by themselves
     after a lost connection; every call is repeated when the node says that it is busy, for
     `patience.retry_seconds` at most. The API token comes from PERDURE_API_TOKEN or DAPR_API_TOKEN
-    if none is given.
+    if none is given. `app_id` is the app whose instances it manages, if not that of the node.
     """
 
     def __init__(
@@ -52,11 +52,12 @@ class WorkflowClient:
         api_token: str | None = None,
         component: str = "dapr",
         patience: Patience | None = None,
+        app_id: str | None = None,
     ) -> None:
         self._endpoint = endpoint_of(url, api_token)
         patience = patience or Patience()
         self._do = Operations(
-            Calls(component, patience.timeout_seconds),
+            Calls(component, patience.timeout_seconds, app_id),
             Conversation(self._endpoint.url, patience.retry_seconds, time.monotonic),
         )
         self._session: aiohttp.ClientSession | None = None

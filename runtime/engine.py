@@ -21,8 +21,10 @@ from perdure.runtime.tenure import EngineStore, Tenure, TenureConfig, TenurePart
 from perdure.runtime.workflow.keys import Keys
 from perdure.runtime.workflow.peer_codec import WorkflowMessages
 from perdure.runtime.workflow.registry import Registry
-from perdure.runtime.workflow.service import WorkflowService
+from perdure.runtime.workflow.remote_watch import RemoteWatches
+from perdure.runtime.workflow.service import ServiceParts, WorkflowService
 from perdure.runtime.workflow.spans import Tracer
+from perdure.runtime.workflow.views import Views
 from perdure.runtime.workflow.watchers import Watchers
 from perdure.runtime.workflow.workers.pool import WorkerPool
 
@@ -68,9 +70,11 @@ class Engine:
         self.watchers = Watchers()
         self.pool = WorkerPool(seams.env)
         self.keys = Keys(seams.store, config.keys_block)
-        self.service = WorkflowService(
-            self.router, seams.store, self.watchers, seams.env, seams.tracer
-        )
+        abroad = RemoteWatches(self.router, self.watchers)
+        views = Views(seams.store, self.watchers, abroad)
+        views.missing = self.missing_workers
+        service_parts = ServiceParts(self.router, seams.env, seams.tracer)
+        self.service = WorkflowService(service_parts, seams.store, views)
         self._tenure_parts = TenureParts(
             registry,
             seams.store,
@@ -86,7 +90,6 @@ class Engine:
         )
         self._identity: NodeIdentity | None = None
         self._tenure: Tenure | None = None
-        self.service.missing = self.missing_workers
         self.joined: Joined | None = None
 
     @property

@@ -48,11 +48,12 @@ class SyncWorkflowClient:
         api_token: str | None = None,
         component: str = "dapr",
         patience: Patience | None = None,
+        app_id: str | None = None,
     ) -> None:
         endpoint = endpoint_of(url, api_token)
         patience = patience or Patience()
         self._do = Operations(
-            Calls(component, patience.timeout_seconds),
+            Calls(component, patience.timeout_seconds, app_id),
             Conversation(endpoint.url, patience.retry_seconds, time.monotonic),
         )
         self._connections = _Connections(endpoint.url, endpoint.headers)

@@ -155,6 +155,13 @@ class OpenTelemetryTracer:
             otel_context.detach(token)
 
 
+def current_headers() -> dict[str, str]:
+    """The span that the caller is in, as W3C Trace Context tells it; empty if there is none."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier
+
+
 def _run(tracer: Any, ended: RunEnded) -> None:
     event = ended.started
     if event.span is None:

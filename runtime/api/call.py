@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import StreamReader, hdrs, web
 
-from perdure.runtime.api.errors import HttpRefused, NoSuchApp, Refusal
+from perdure.runtime.api.errors import HttpRefused, Refusal
 from perdure.runtime.api.operations import Operation
 from perdure.runtime.api.parameters import APP_ID, Parameter, Place
-from perdure.runtime.api.parsing import BAD_REQUEST, app_id, shown
+from perdure.runtime.api.parsing import BAD_REQUEST, other_app, shown
 from perdure.runtime.api.ports import ApiConfig
 from perdure.runtime.workflow.errors import InvalidRequest
 
@@ -84,11 +84,10 @@ class Call:
             return parameter.parse(None)
         return parameter.parse(",".join(given) if parameter.repeated else given[0])
 
-    def check_app(self, in_body: str | None = None) -> None:
-        """Raise `NoSuchApp` if the request is for another app than the node's."""
+    def app(self, in_body: str | None = None) -> str | None:
+        """The app that the request is for, if it is another one than the node's."""
         wanted = (self.read(APP_ID) if self._query else None) or in_body
-        if wanted and wanted != self._config.app_id:
-            raise NoSuchApp(app_id(wanted))
+        return other_app(wanted, self._config.app_id)
 
     def _refuse_unknown(self) -> None:
         known = [p.name for p in self.operation.parameters if p.place is Place.QUERY]
@@ -109,16 +108,16 @@ class Call:
                 f"the body is not UTF-8 text (byte {error.start} is 0x{body[error.start]:02x})"
             ) from error
 
-    async def message(self) -> None:
-        """Check the body, of which nothing is used, and the app that is asked for."""
-        self._checked(_message, await self._body())
+    async def message(self) -> str | None:
+        """Check the body, of which no more is used than the app; returns that, as `app` does."""
+        return self._checked(_message, await self._body())[0]
 
-    async def output(self) -> str | None:
-        """Check the same, and take the output from the body of a terminate."""
-        sent = self._checked(_terminate_message, await self._body())
-        return None if sent is None else sent.output
+    async def output(self) -> tuple[str | None, str | None]:
+        """The same, and the output from the body of a terminate."""
+        app, sent = self._checked(_terminate_message, await self._body())
+        return app, None if sent is None else sent.output
 
-    def _checked(self, decode: Callable[[bytes], M], body: bytes) -> M | None:
+    def _checked(self, decode: Callable[[bytes], M], body: bytes) -> tuple[str | None, M | None]:
         sent: M | None = None
         if body:
             try:
@@ -127,8 +126,8 @@ class Call:
                 raise _malformed(str(error)) from error
             except RecursionError as error:
                 raise _malformed("the JSON is nested too deeply") from error
-        self.check_app(None if sent is None else sent.app_id or sent.appId)
-        return sent
+        app = self.app(None if sent is None else sent.app_id or sent.appId)
+        return app, sent
 
     async def _body(self) -> bytes:
         request = self.request

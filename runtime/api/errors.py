@@ -41,14 +41,6 @@ class HttpRefused(Refused):
         self.refusal = refusal
 
 
-class NoSuchApp(Refused):
-    """A request for another app than that of this node, whose instances it does not know."""
-
-    def __init__(self, app_id: str) -> None:
-        super().__init__(f"this node is not of app '{app_id}'; ask a node of that app")
-        self.app_id = app_id
-
-
 def refusal_of(error: Exception, operation: Operation, path: Mapping[str, str]) -> Refusal:
     """What the client of `operation` is told about `error`; `path` holds the path parameters."""
     match error:

@@ -95,7 +95,7 @@ NEW_INSTANCE_ID = Parameter(
 APP_ID = Parameter(
     name="appID",
     place=Place.QUERY,
-    about="App that the instance belongs to. Absent, empty or the node's own: this app.",
+    about="App of the instances that it is about, if it is another one than the node's.",
     parse=parsing.text,
 )
 HEALTH_APP_ID = Parameter(

@@ -82,8 +82,10 @@ def new_instance_id(given: str | None) -> str | None:
     return given
 
 
-def app_id(given: str) -> str:
-    """The id of another app than the node's own."""
+def other_app(given: str | None, own: str) -> str | None:
+    """The app that a request is for, if it is another one than the node's own."""
+    if not given or given == own:
+        return None
     if not _APP_ID(given):
         raise InvalidRequest(
             "ERR_WORKFLOW_APP_ID_INVALID",

@@ -38,10 +38,10 @@ class WorkflowHandlers:
         start_at_us = call.read(p.START_TIME)
         key = call.read(p.IDEMPOTENCY_KEY)
         parent = call.read(p.TRACEPARENT)
-        call.check_app()
+        service = await self._service.of(call.app())
         if instance_id is None and key is not None:
             instance_id = instance_id_of(name, key)
-        instance_id = await self._service.start(
+        instance_id = await service.start(
             name,
             await call.text(),
             instance_id=instance_id,
@@ -53,57 +53,58 @@ class WorkflowHandlers:
 
     async def get(self, call: Call) -> web.Response:
         instance_id = call.read(p.INSTANCE_ID)
-        call.check_app()
+        service = await self._service.of(call.app())
         until, timeout = call.read(p.WAIT), call.read(p.TIMEOUT)
         if until is None:
             if timeout is not None:
                 raise bad_request("timeout", "it needs the parameter 'wait'")
-            return answer(200, render.workflow(await self._service.get(instance_id)))
+            return answer(200, render.workflow(await service.get(instance_id)))
         seconds = WAIT_SECONDS_DEFAULT if timeout is None else timeout
         with given_up_with_the_client(call):
-            view = await self._service.wait(instance_id, until=until, timeout=seconds)
+            view = await service.wait(instance_id, until=until, timeout=seconds)
         return answer(200, render.awaited_workflow(view))
 
     async def raise_event(self, call: Call) -> web.Response:
         instance_id, event = call.read(p.INSTANCE_ID), call.read(p.EVENT_NAME)
         key = call.read(p.IDEMPOTENCY_KEY)
-        call.check_app()
-        await self._service.raise_event(instance_id, event, await call.text(), idempotency_key=key)
+        service = await self._service.of(call.app())
+        await service.raise_event(instance_id, event, await call.text(), idempotency_key=key)
         return answer_bytes(202, _EMPTY)
 
     async def pause(self, call: Call) -> web.Response:
         instance_id = call.read(p.INSTANCE_ID)
-        await call.message()
-        await self._service.suspend(instance_id)
+        service = await self._service.of(await call.message())
+        await service.suspend(instance_id)
         return answer_bytes(202, _EMPTY)
 
     async def resume(self, call: Call) -> web.Response:
         instance_id = call.read(p.INSTANCE_ID)
-        await call.message()
-        await self._service.resume(instance_id)
+        service = await self._service.of(await call.message())
+        await service.resume(instance_id)
         return answer_bytes(202, _EMPTY)
 
     async def terminate(self, call: Call) -> web.Response:
         instance_id, recursive = call.read(p.INSTANCE_ID), call.read(p.RECURSIVE)
-        output = await call.output()
-        await self._service.terminate(instance_id, output, recursive=recursive)
+        app, output = await call.output()
+        service = await self._service.of(app)
+        await service.terminate(instance_id, output, recursive=recursive)
         return answer_bytes(202, _EMPTY)
 
     async def purge(self, call: Call) -> web.Response:
         instance_id = call.read(p.INSTANCE_ID)
         force, recursive = call.read(p.FORCE), call.read(p.RECURSIVE)
-        await call.message()
+        service = await self._service.of(await call.message())
         try:
-            await self._service.purge(instance_id, recursive=recursive, force=force)
+            await service.purge(instance_id, recursive=recursive, force=force)
         except NotCompleted as error:
             # To a purge, Dapr's PENDING instance does not exist yet: its history is empty.
-            if (await self._service.get(instance_id)).row.status is Status.PENDING:
+            if (await service.get(instance_id)).row.status is Status.PENDING:
                 raise InstanceNotFound(instance_id) from error
             raise
         return answer_bytes(202, _EMPTY)
 
     async def list(self, call: Call) -> web.Response:
-        call.check_app()
+        service = await self._service.of(call.app())
         query = ListQuery(
             statuses=call.read(p.STATUSES),
             name=call.read(p.NAME),
@@ -115,8 +116,8 @@ class WorkflowHandlers:
             after_key=None,
         )
         with_counts, given = call.read(p.COUNTS), call.read(p.CURSOR)
-        page = await self._service.page(cursor.after(query, given) if given else query)
-        counts = await self._service.counts(query) if with_counts else None
+        page = await service.page(cursor.after(query, given) if given else query)
+        counts = await service.counts(query) if with_counts else None
         return answer(
             200,
             answers.WorkflowList(
@@ -130,8 +131,8 @@ class WorkflowHandlers:
 
     async def history(self, call: Call) -> web.Response:
         instance_id = call.read(p.INSTANCE_ID)
-        call.check_app()
-        row, turns = await self._service.history(instance_id)
+        service = await self._service.of(call.app())
+        row, turns = await service.history(instance_id)
         events: list[answers.HistoryEvent] = []
         rest = render.events(row, as_seen(turns))
         while part := list(islice(rest, EVENTS_AT_ONCE)):

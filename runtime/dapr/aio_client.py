@@ -35,7 +35,8 @@ class DaprWorkflowClient:
     ) -> None:
         self._address = address_of(host, port, os.environ)
         self._url = url_of(host, os.environ)
-        self._remote: WorkflowClient | None = None
+        self._remotes: dict[str | None, WorkflowClient] = {}
+        """By the app."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,15 +60,13 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> str:
         """Start a workflow, by its function or name, and return its instance id."""
-        requests.refuse_app_id(app_id)
-        return await self._send(requests.schedule(workflow, input, instance_id, start_at))
+        return await self._send(requests.schedule(workflow, input, instance_id, start_at), app_id)
 
     async def get_workflow_state(
         self, instance_id: str, *, fetch_payloads: bool = True, app_id: str | None = None
     ) -> WorkflowState | None:
         """The state of an instance as it is now; None if there is none of that id."""
-        requests.refuse_app_id(app_id)
-        return await self._send(requests.find(instance_id, fetch_payloads))
+        return await self._send(requests.find(instance_id, fetch_payloads), app_id)
 
     async def wait_for_workflow_start(
         self,
@@ -78,9 +77,9 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> WorkflowState | None:
         """Wait until the instance is not PENDING; 0 waits for ever. Raises `TimeoutError`."""
-        requests.refuse_app_id(app_id)
         return await self._send(
-            requests.wait("start", instance_id, fetch_payloads, timeout_in_seconds)
+            requests.wait("start", instance_id, fetch_payloads, timeout_in_seconds),
+            app_id,
         )
 
     async def wait_for_workflow_completion(
@@ -92,17 +91,16 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> WorkflowState | None:
         """Wait until the instance has ended; 0 waits for ever. Raises `TimeoutError`."""
-        requests.refuse_app_id(app_id)
         return await self._send(
-            requests.wait("completion", instance_id, fetch_payloads, timeout_in_seconds)
+            requests.wait("completion", instance_id, fetch_payloads, timeout_in_seconds),
+            app_id,
         )
 
     async def raise_workflow_event(
         self, instance_id: str, event_name: str, *, data: Any = None, app_id: str | None = None
     ) -> None:
         """Send an event to an instance. It is kept until the workflow waits for it."""
-        requests.refuse_app_id(app_id)
-        await self._send(requests.raise_event(instance_id, event_name, data))
+        await self._send(requests.raise_event(instance_id, event_name, data), app_id)
 
     async def terminate_workflow(
         self,
@@ -113,25 +111,21 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> None:
         """End an instance now, and its children unless `recursive` is False."""
-        requests.refuse_app_id(app_id)
-        await self._send(requests.terminate(instance_id, output, recursive))
+        await self._send(requests.terminate(instance_id, output, recursive), app_id)
 
     async def pause_workflow(self, instance_id: str, *, app_id: str | None = None) -> None:
         """Suspend an instance: it takes no further step until it is resumed."""
-        requests.refuse_app_id(app_id)
-        await self._send(requests.pause(instance_id))
+        await self._send(requests.pause(instance_id), app_id)
 
     async def resume_workflow(self, instance_id: str, *, app_id: str | None = None) -> None:
         """Let a suspended instance go on."""
-        requests.refuse_app_id(app_id)
-        await self._send(requests.resume(instance_id))
+        await self._send(requests.resume(instance_id), app_id)
 
     async def purge_workflow(
         self, instance_id: str, recursive: bool = True, *, app_id: str | None = None
     ) -> None:
         """Delete all that is stored of a finished instance."""
-        requests.refuse_app_id(app_id)
-        await self._send(requests.purge(instance_id, recursive))
+        await self._send(requests.purge(instance_id, recursive), app_id)
 
     async def list_workflow_instance_ids(
         self, *, page_size: int | None = None, continuation_token: str | None = None
@@ -173,35 +167,36 @@ class DaprWorkflowClient:
         The event is a call, a timer or a child, by its `event_id` in the history; a call or a child
         may be given another `input`, None included. Only on the runtime in this process.
         """
-        requests.refuse_app_id(app_id)
         return await self._send(
             requests.rerun(
                 instance_id, event_id, new_instance_id, input, new_child_workflow_instance_id
-            )
+            ),
+            app_id,
         )
 
     async def close(self) -> None:
         """Close the connections, if there are any. The client may be used again."""
-        if self._remote is not None:
-            await self._remote.close()
+        for remote in self._remotes.values():
+            await remote.close()
 
-    async def _send(self, request: requests.Request[T]) -> T:
+    async def _send(self, request: requests.Request[T], app_id: str | None = None) -> T:
         try:
-            answer = await self._answer(request)
+            answer = await self._answer(request, app_id)
         except requests.UNKNOWN_INSTANCE:
             if not request.missing_is_none:
                 raise
             answer = None
         return request.shown(answer)
 
-    async def _answer(self, request: requests.Request[T]) -> Any:
+    async def _answer(self, request: requests.Request[T], app_id: str | None) -> Any:
         node = RUNNING.at(self._address)
         if node is None:
             request.refuse_http()
-            if self._remote is None:
-                self._remote = WorkflowClient(self._url)
-            return await getattr(self._remote, request.method)(**request.arguments)
-        answer = node.submit(lambda local: getattr(local, request.method)(**request.arguments))
+            remote = self._remotes.get(app_id)
+            if remote is None:
+                remote = self._remotes[app_id] = WorkflowClient(self._url, app_id=app_id)
+            return await getattr(remote, request.method)(**request.arguments)
+        answer = node.submit(lambda local: request.ask(local, app_id))
         try:
             return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:

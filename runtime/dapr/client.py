@@ -41,7 +41,8 @@ class DaprWorkflowClient:
     ) -> None:
         self._address = address_of(host, port, os.environ)
         self._url = url_of(host, os.environ)
-        self._remote: SyncWorkflowClient | None = None
+        self._remotes: dict[str | None, SyncWorkflowClient] = {}
+        """By the app."""
 
     def schedule_new_workflow(
         self,
@@ -57,15 +58,13 @@ class DaprWorkflowClient:
 
         `reuse_id_policy` has no effect, as in Dapr: a finished instance's id may be used again.
         """
-        requests.refuse_app_id(app_id)
-        return self._send(requests.schedule(workflow, input, instance_id, start_at))
+        return self._send(requests.schedule(workflow, input, instance_id, start_at), app_id)
 
     def get_workflow_state(
         self, instance_id: str, *, fetch_payloads: bool = True, app_id: str | None = None
     ) -> WorkflowState | None:
         """The state of an instance as it is now; None if there is none of that id."""
-        requests.refuse_app_id(app_id)
-        return self._send(requests.find(instance_id, fetch_payloads))
+        return self._send(requests.find(instance_id, fetch_payloads), app_id)
 
     def wait_for_workflow_start(
         self,
@@ -76,8 +75,9 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> WorkflowState | None:
         """Wait until the instance is not PENDING; 0 waits for ever. Raises `TimeoutError`."""
-        requests.refuse_app_id(app_id)
-        return self._send(requests.wait("start", instance_id, fetch_payloads, timeout_in_seconds))
+        return self._send(
+            requests.wait("start", instance_id, fetch_payloads, timeout_in_seconds), app_id
+        )
 
     def wait_for_workflow_completion(
         self,
@@ -88,17 +88,16 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> WorkflowState | None:
         """Wait until the instance has ended; 0 waits for ever. Raises `TimeoutError`."""
-        requests.refuse_app_id(app_id)
         return self._send(
-            requests.wait("completion", instance_id, fetch_payloads, timeout_in_seconds)
+            requests.wait("completion", instance_id, fetch_payloads, timeout_in_seconds),
+            app_id,
         )
 
     def raise_workflow_event(
         self, instance_id: str, event_name: str, *, data: Any = None, app_id: str | None = None
     ) -> None:
         """Send an event to an instance. It is kept until the workflow waits for it."""
-        requests.refuse_app_id(app_id)
-        self._send(requests.raise_event(instance_id, event_name, data))
+        self._send(requests.raise_event(instance_id, event_name, data), app_id)
 
     def terminate_workflow(
         self,
@@ -109,25 +108,21 @@ class DaprWorkflowClient:
         app_id: str | None = None,
     ) -> None:
         """End an instance now, and its children unless `recursive` is False."""
-        requests.refuse_app_id(app_id)
-        self._send(requests.terminate(instance_id, output, recursive))
+        self._send(requests.terminate(instance_id, output, recursive), app_id)
 
     def pause_workflow(self, instance_id: str, *, app_id: str | None = None) -> None:
         """Suspend an instance: it takes no further step until it is resumed."""
-        requests.refuse_app_id(app_id)
-        self._send(requests.pause(instance_id))
+        self._send(requests.pause(instance_id), app_id)
 
     def resume_workflow(self, instance_id: str, *, app_id: str | None = None) -> None:
         """Let a suspended instance go on."""
-        requests.refuse_app_id(app_id)
-        self._send(requests.resume(instance_id))
+        self._send(requests.resume(instance_id), app_id)
 
     def purge_workflow(
         self, instance_id: str, recursive: bool = True, *, app_id: str | None = None
     ) -> None:
         """Delete all that is stored of a finished instance."""
-        requests.refuse_app_id(app_id)
-        self._send(requests.purge(instance_id, recursive))
+        self._send(requests.purge(instance_id, recursive), app_id)
 
     def list_workflow_instance_ids(
         self, *, page_size: int | None = None, continuation_token: str | None = None
@@ -164,40 +159,41 @@ class DaprWorkflowClient:
         The event is a call, a timer or a child, by its `event_id` in the history; a call or a child
         may be given another `input`, None included. Only on the runtime in this process.
         """
-        requests.refuse_app_id(app_id)
         return self._send(
             requests.rerun(
                 instance_id, event_id, new_instance_id, input, new_child_workflow_instance_id
-            )
+            ),
+            app_id,
         )
 
     def close(self) -> None:
         """Close the connections, if there are any. The client may be used again."""
-        if self._remote is not None:
-            self._remote.close()
+        for remote in self._remotes.values():
+            remote.close()
 
-    def _send(self, request: requests.Request[T]) -> T:
+    def _send(self, request: requests.Request[T], app_id: str | None = None) -> T:
         try:
-            answer = self._answer(request)
+            answer = self._answer(request, app_id)
         except requests.UNKNOWN_INSTANCE:
             if not request.missing_is_none:
                 raise
             answer = None
         return request.shown(answer)
 
-    def _answer(self, request: requests.Request[T]) -> Any:
+    def _answer(self, request: requests.Request[T], app_id: str | None) -> Any:
         node = RUNNING.at(self._address)
         if node is None:
             request.refuse_http()
-            if self._remote is None:
-                self._remote = SyncWorkflowClient(self._url)
-            return getattr(self._remote, request.method)(**request.arguments)
+            remote = self._remotes.get(app_id)
+            if remote is None:
+                remote = self._remotes[app_id] = SyncWorkflowClient(self._url, app_id=app_id)
+            return getattr(remote, request.method)(**request.arguments)
         if node.is_own_thread:
             raise RuntimeError(
                 f"{request.method} would block the event loop that it waits for: in an async "
                 "activity, use the client of perdure.dapr.aio; in a workflow, use an activity"
             )
-        answer = node.submit(lambda local: getattr(local, request.method)(**request.arguments))
+        answer = node.submit(lambda local: request.ask(local, app_id))
         try:
             return answer.result()
         except concurrent.futures.CancelledError as error:

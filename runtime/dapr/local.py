@@ -18,7 +18,8 @@ from perdure.runtime.remote.status import FailureDetails, WorkflowStatus
 from perdure.runtime.workflow.errors import InstanceNotFound
 from perdure.runtime.workflow.fork import Rerun
 from perdure.runtime.workflow.records import Instance, ListQuery
-from perdure.runtime.workflow.service import FINISHED, STARTED, WorkflowService, WorkflowView
+from perdure.runtime.workflow.service import FINISHED, STARTED, WorkflowService
+from perdure.runtime.workflow.views import WorkflowView
 from perdure.runtime.workflow.workers.seen import as_seen
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +35,10 @@ class LocalClient:
 
     def __init__(self, service: WorkflowService) -> None:
         self._service = service
+
+    async def of(self, app_id: str | None) -> LocalClient:
+        """The same for the instances of another app. Raises `NoSuchApp`."""
+        return LocalClient(await self._service.of(app_id))
 
     async def schedule_new_workflow(
         self,

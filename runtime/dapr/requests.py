@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from perdure.runtime.dapr.local import LocalClient
 from perdure.runtime.dapr.naming import name_for
 from perdure.runtime.dapr.state import (
     WorkflowHistoryEvent,
@@ -45,6 +46,10 @@ class Request(Generic[T]):
     """An instance that does not exist is no error."""
     in_process: bool = field(default=False, kw_only=True)
     """The HTTP API has nothing like it."""
+
+    async def ask(self, local: LocalClient, app_id: str | None) -> Any:
+        """Its answer by the node in this process, for an app."""
+        return await getattr(await local.of(app_id), self.method)(**self.arguments)
 
     def refuse_http(self) -> None:
         """Raise `NotImplementedError` if only a runtime in this process can answer it."""
@@ -154,12 +159,6 @@ def rerun(
         "new_child_id": new_child_workflow_instance_id,
     }
     return Request("rerun_workflow_from_event", arguments, str, in_process=True)
-
-
-def refuse_app_id(app_id: str | None) -> None:
-    """There is one app to a node."""
-    if app_id is not None:
-        raise ValueError(f"app_id='{app_id}': a client reaches the app of its own node only")
 
 
 def _state_with(payloads: bool) -> Callable[[Any], WorkflowState | None]:

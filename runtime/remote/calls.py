@@ -93,15 +93,18 @@ class Call(Generic[T]):
 
 
 class Calls:
-    """Builds the calls of one workflow component."""
+    """Builds the calls of one workflow component, of one app."""
 
-    def __init__(self, component: str = "dapr", timeout: float = 30.0) -> None:
+    def __init__(
+        self, component: str = "dapr", timeout: float = 30.0, app_id: str | None = None
+    ) -> None:
         self._component = component
         self._timeout = timeout
+        self._app_id = app_id
 
     def of(self, component: str | None) -> Calls:
         """The same calls of another component; None stands for this one."""
-        return self if component is None else Calls(component, self._timeout)
+        return self if component is None else Calls(component, self._timeout, self._app_id)
 
     def start(
         self,
@@ -111,13 +114,15 @@ class Calls:
         instance_id: str | None,
         start_at: datetime | None,
         key: str,
+        trace: Mapping[str, str] | None = None,
     ) -> Call[str]:
+        """`trace`: the headers that say to which span it belongs."""
         _required(name, "the name of the workflow")
         query = {
             "instanceID": instance_id,
             "startTime": None if start_at is None else rfc3339(start_at),
         }
-        request = self._post((name, "start"), query, body, key)
+        request = self._post((name, "start"), query, body, key, trace)
         return Call(f"start workflow '{name}'", request, _instance_id, repeatable=True)
 
     def get(self, instance_id: str) -> Call[WorkflowState]:
@@ -214,14 +219,19 @@ class Calls:
         query: Mapping[str, str | None],
         body: bytes | None = None,
         key: str | None = None,
+        trace: Mapping[str, str] | None = None,
     ) -> Request:
-        headers = {} if body is None else {"content-type": "application/json"}
+        headers = dict(trace or {})
+        if body is not None:
+            headers["content-type"] = "application/json"
         if key is not None:
             headers["idempotency-key"] = key
         return Request("POST", self._target(parts, query), body, headers, self._timeout)
 
     def _target(self, parts: tuple[str, ...], query: Mapping[str, str | None]) -> str:
         path = "/".join(quote(part, safe="") for part in (self._component, *parts))
+        if self._app_id is not None:
+            query = {**query, "appID": self._app_id}
         given = urlencode({name: value for name, value in query.items() if value is not None})
         return f"/v1.0/workflows/{path}" + (f"?{given}" if given else "")
 

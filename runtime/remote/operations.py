@@ -21,6 +21,7 @@ from perdure.runtime.remote.state import (
     WorkflowState,
 )
 from perdure.runtime.remote.status import WorkflowStatus
+from perdure.runtime.remote.tracing import trace_headers
 from perdure.runtime.remote.values import (
     body_of,
     new_key,
@@ -47,7 +48,12 @@ class Operations:
         name = name_of(workflow)
         body = body_of(value, f"input of workflow '{name}'")
         call = self._calls.start(
-            name, body, instance_id=instance_id, start_at=start_at, key=new_key()
+            name,
+            body,
+            instance_id=instance_id,
+            start_at=start_at,
+            key=new_key(),
+            trace=trace_headers(),
         )
         return self._talk.perform(call)
 
@@ -120,6 +126,7 @@ class Operations:
             instance_id=instance_id,
             start_at=start_time_of(options),
             key=new_key(),
+            trace=trace_headers(),
         )
         return StartWorkflowResponse((yield from self._talk.perform(call)))
 

@@ -14,9 +14,8 @@ from grpc import StatusCode
 from perdure.runtime.api import answers, render
 from perdure.runtime.api import operations as op
 from perdure.runtime.api import parameters as p
-from perdure.runtime.api.errors import NoSuchApp
 from perdure.runtime.api.operations import Operation
-from perdure.runtime.api.parsing import app_id, time
+from perdure.runtime.api.parsing import other_app, time
 from perdure.runtime.rpc import runtime_pb2 as pb
 from perdure.runtime.rpc.methods import Caller, Method, Methods, Unary
 from perdure.runtime.rpc.ports import Workflows
@@ -78,19 +77,17 @@ class DaprMethods:
         name = p.WORKFLOW_NAME.parse(request.workflow_name)
         instance_id = p.NEW_INSTANCE_ID.parse(request.instance_id)
         start_at_us = _start_time(name, request.options.get(START_TIME))
-        self._check_app(request.app_id)
+        service = await self._of(request.app_id)
         given = _text(request.input, "input")
-        started = await self._service.start(
-            name, given, instance_id=instance_id, start_at_us=start_at_us
-        )
+        started = await service.start(name, given, instance_id=instance_id, start_at_us=start_at_us)
         return pb.StartWorkflowResponse(instance_id=started)
 
     async def get(self, request: pb.GetWorkflowRequest, caller: Caller) -> pb.GetWorkflowResponse:
         """An instance. An unknown one is no error here: it has no status."""
         instance_id = p.INSTANCE_ID.parse(request.instance_id)
-        self._check_app(request.app_id)
+        service = await self._of(request.app_id)
         try:
-            view = await self._service.get(instance_id)
+            view = await service.get(instance_id)
         except InstanceNotFound:
             return pb.GetWorkflowResponse(instance_id=instance_id)
         row, shown = view.row, render.workflow(view)
@@ -107,24 +104,28 @@ class DaprMethods:
     async def raise_event(self, request: pb.RaiseEventWorkflowRequest, caller: Caller) -> pb.Empty:
         instance_id = p.INSTANCE_ID.parse(request.instance_id)
         event = p.EVENT_NAME.parse(request.event_name)
-        self._check_app(request.app_id)
-        await self._service.raise_event(instance_id, event, _text(request.event_data, "event data"))
+        service = await self._of(request.app_id)
+        await service.raise_event(instance_id, event, _text(request.event_data, "event data"))
         return pb.Empty()
 
     async def pause(self, request: pb.PauseWorkflowRequest, caller: Caller) -> pb.Empty:
-        await self._service.suspend(self._instance(request))
+        service, instance_id = await self._instance(request)
+        await service.suspend(instance_id)
         return pb.Empty()
 
     async def resume(self, request: pb.ResumeWorkflowRequest, caller: Caller) -> pb.Empty:
-        await self._service.resume(self._instance(request))
+        service, instance_id = await self._instance(request)
+        await service.resume(instance_id)
         return pb.Empty()
 
     async def terminate(self, request: pb.TerminateWorkflowRequest, caller: Caller) -> pb.Empty:
-        await self._service.terminate(self._instance(request))
+        service, instance_id = await self._instance(request)
+        await service.terminate(instance_id)
         return pb.Empty()
 
     async def purge(self, request: pb.PurgeWorkflowRequest, caller: Caller) -> pb.Empty:
-        await self._service.purge(self._instance(request))
+        service, instance_id = await self._instance(request)
+        await service.purge(instance_id)
         return pb.Empty()
 
     async def metadata(
@@ -147,14 +148,12 @@ class DaprMethods:
             workflows=pb.MetadataWorkflows(connected_workers=told.workflows.connected_workers),
         )
 
-    def _instance(self, request: _Changing) -> str:
+    async def _instance(self, request: _Changing) -> tuple[Workflows, str]:
         instance_id = p.INSTANCE_ID.parse(request.instance_id)
-        self._check_app(request.app_id)
-        return instance_id
+        return await self._of(request.app_id), instance_id
 
-    def _check_app(self, wanted: str) -> None:
-        if wanted and wanted != self._app_id:
-            raise NoSuchApp(app_id(wanted))
+    async def _of(self, app_id: str) -> Workflows:
+        return await self._service.of(other_app(app_id, self._app_id))
 
 
 _STAGES = ("Beta1", "Alpha1")

@@ -1,7 +1,7 @@
 """The task hub's methods to run an instance, over the functions that serve HTTP. An edge module.
 
 A wait for an unknown instance is refused at once with the text that daprd's other methods have:
-nobody who misspells an id should wait for ever. A call for another app is refused as over HTTP.
+nobody who misspells an id should wait for ever. By its router a request is for another app.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from perdure.actors.errors import NodeStopping
-from perdure.runtime.api.errors import NoSuchApp
 from perdure.runtime.api.parameters import EVENT_NAME, INSTANCE_ID, WORKFLOW_NAME
-from perdure.runtime.api.parsing import app_id
+from perdure.runtime.api.parsing import other_app
 from perdure.runtime.api.ports import View
 from perdure.runtime.rpc import states
 from perdure.runtime.rpc import taskhub_pb2 as pb
@@ -85,13 +84,13 @@ class ManagementMethods:
     ) -> pb.CreateInstanceResponse:
         """Start an instance. Its id may be any text: only the HTTP API restricts ids."""
         name = WORKFLOW_NAME.parse(request.name)
-        check_app(request.router, self._app_id)
+        service = await at_app(self._service, request.router, self._app_id)
         instance_id = request.instanceId or None
         unique = request.enforceUniqueInstanceId
         if instance_id and request.HasField("orchestrationIdReusePolicy"):
             replaceable = states.statuses(request.orchestrationIdReusePolicy.replaceableStatus)
-            unique |= await self._give_way(instance_id, frozenset(replaceable), caller)
-        started = await self._service.start(
+            unique |= await self._give_way(service, instance_id, frozenset(replaceable), caller)
+        started = await service.start(
             name,
             text_in(request, "input"),
             instance_id=instance_id,
@@ -104,30 +103,30 @@ class ManagementMethods:
         return pb.CreateInstanceResponse(instanceId=started)
 
     async def _give_way(
-        self, instance_id: str, replaceable: frozenset[Status], caller: Caller
+        self, service: Workflows, instance_id: str, replaceable: frozenset[Status], caller: Caller
     ) -> bool:
         """Microsoft's policy: which statuses of an instance under this id permit to replace it.
 
         One that runs is terminated for it. Returns whether there is none at all, and must be none.
         """
         try:
-            status = (await self._service.get(instance_id)).row.status
+            status = (await service.get(instance_id)).row.status
         except InstanceNotFound:
             return not replaceable & TERMINAL
         if status not in replaceable:
             error = InstanceNotUnique if status.is_terminal else InstanceExists
             raise error(instance_id)
         if not status.is_terminal:
-            await self._service.terminate(instance_id)
-            await self._settled(instance_id, TERMINAL, caller)
+            await service.terminate(instance_id)
+            await self._settled(service, instance_id, TERMINAL, caller)
         return False
 
     # ---- look
 
     async def get(self, request: pb.GetInstanceRequest, caller: Caller) -> pb.GetInstanceResponse:
-        instance_id = self._instance(request)
+        service, instance_id = await self._instance(request)
         try:
-            view = await self._service.get(instance_id)
+            view = await service.get(instance_id)
         except InstanceNotFound:
             return pb.GetInstanceResponse(exists=False)
         return states.found(view, with_payloads=request.getInputsAndOutputs)
@@ -145,8 +144,8 @@ class ManagementMethods:
     async def _wait(
         self, request: pb.GetInstanceRequest, until: frozenset[Status]
     ) -> pb.GetInstanceResponse:
-        instance_id = self._instance(request)
-        view = await self._service.wait(instance_id, until=until, timeout=FOR_EVER)
+        service, instance_id = await self._instance(request)
+        view = await service.wait(instance_id, until=until, timeout=FOR_EVER)
         if view.row.status not in until:
             raise NodeStopping(STOPPING)  # Clients wait on, at another node.
         return states.found(view, with_payloads=request.getInputsAndOutputs)
@@ -154,30 +153,33 @@ class ManagementMethods:
     # ---- change
 
     async def raise_event(self, request: pb.RaiseEventRequest, caller: Caller) -> pb.Empty:
-        instance_id, event = self._instance(request), EVENT_NAME.parse(request.name)
-        await self._service.raise_event(instance_id, event, text_in(request, "input"))
+        service, instance_id = await self._instance(request)
+        event = EVENT_NAME.parse(request.name)
+        await service.raise_event(instance_id, event, text_in(request, "input"))
         return pb.Empty()
 
     async def suspend(self, request: pb.SuspendRequest, caller: Caller) -> pb.Empty:
-        instance_id = self._instance(request)
-        await self._service.suspend(instance_id, text_in(request, "reason"))
-        await self._settled(instance_id, SUSPENDED, caller)
+        service, instance_id = await self._instance(request)
+        await service.suspend(instance_id, text_in(request, "reason"))
+        await self._settled(service, instance_id, SUSPENDED, caller)
         return pb.Empty()
 
     async def resume(self, request: pb.ResumeRequest, caller: Caller) -> pb.Empty:
-        instance_id = self._instance(request)
-        await self._service.resume(instance_id, text_in(request, "reason"))
-        await self._settled(instance_id, GOING_ON, caller)
+        service, instance_id = await self._instance(request)
+        await service.resume(instance_id, text_in(request, "reason"))
+        await self._settled(service, instance_id, GOING_ON, caller)
         return pb.Empty()
 
     async def terminate(self, request: pb.TerminateRequest, caller: Caller) -> pb.Empty:
-        instance_id = self._instance(request)
+        service, instance_id = await self._instance(request)
         output = text_in(request, "output")
-        await self._service.terminate(instance_id, output, recursive=request.recursive)
-        await self._settled(instance_id, TERMINAL, caller)
+        await service.terminate(instance_id, output, recursive=request.recursive)
+        await self._settled(service, instance_id, TERMINAL, caller)
         return pb.Empty()
 
-    async def _settled(self, instance_id: str, until: frozenset[Status], caller: Caller) -> None:
+    async def _settled(
+        self, service: Workflows, instance_id: str, until: frozenset[Status], caller: Caller
+    ) -> None:
         """Wait a little until a change shows: clients look at the status right afterwards.
 
         It shows at once but for an instance that has not begun: PENDING it is until then, and
@@ -187,15 +189,15 @@ class ManagementMethods:
         # Well before the client gives up: what it asked for is done.
         seconds = SETTLE_SECONDS if left is None else min(SETTLE_SECONDS, left / 2)
         with suppress(InstanceNotFound):  # Purged meanwhile.
-            view = await self._service.get(instance_id)
+            view = await service.get(instance_id)
             while view.row.status not in until and _is_at_work(view) and seconds > 0:
                 part = min(seconds, LOOK_SECONDS)
                 seconds -= part
-                view = await self._service.wait(instance_id, until=until, timeout=part)
+                view = await service.wait(instance_id, until=until, timeout=part)
 
-    def _instance(self, request: _OfInstance) -> str:
-        check_app(request.router, self._app_id)
-        return INSTANCE_ID.parse(request.instanceId)
+    async def _instance(self, request: _OfInstance) -> tuple[Workflows, str]:
+        service = await at_app(self._service, request.router, self._app_id)
+        return service, INSTANCE_ID.parse(request.instanceId)
 
 
 def _is_at_work(view: View) -> bool:
@@ -203,11 +205,9 @@ def _is_at_work(view: View) -> bool:
     return view.row.has_work and view.waiting is None
 
 
-def check_app(router: pb.TaskRouter, own: str) -> None:
-    """Raise `NoSuchApp` if a request is for another app than the node's."""
-    wanted = router.targetAppID
-    if wanted and wanted != own:
-        raise NoSuchApp(app_id(wanted))
+async def at_app(service: Workflows, router: pb.TaskRouter, own: str) -> Workflows:
+    """The functions of the app that a request is for. Raises `NoSuchApp`."""
+    return await service.of(other_app(router.targetAppID, own))
 
 
 def _trace(request: pb.CreateInstanceRequest, caller: Caller) -> Trace | None:

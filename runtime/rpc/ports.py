@@ -39,6 +39,13 @@ class Workflows(Protocol):
     `perdure.actors.errors`; they do not validate ids.
     """
 
+    async def of(self, app_id: str | None) -> Workflows:
+        """The same for the instances of another app than the node's; None is the node's own.
+
+        Raises `NoSuchApp`.
+        """
+        ...
+
     async def start(
         self,
         name: str,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from grpc import StatusCode
 
 from perdure.actors.errors import Fault, Refused, Retryable
-from perdure.runtime.api.errors import UNEXPECTED, UNTYPED, NoSuchApp, refusal_of
+from perdure.runtime.api.errors import UNEXPECTED, UNTYPED, refusal_of
 from perdure.runtime.api.operations import Operation
 from perdure.runtime.workflow.errors import (
     ChildNotFinished,
@@ -23,6 +23,7 @@ from perdure.runtime.workflow.errors import (
     InstanceNotUnique,
     InstanceStalled,
     InvalidRequest,
+    NoSuchApp,
     NotCompleted,
     NothingToRerun,
     NotRerunnable,

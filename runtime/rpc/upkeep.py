@@ -16,7 +16,7 @@ from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.dialect import Dialect
 from perdure.runtime.rpc.events import Run, history_events
 from perdure.runtime.rpc.listing import instances, purge_query
-from perdure.runtime.rpc.management import check_app
+from perdure.runtime.rpc.management import at_app
 from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
 from perdure.runtime.rpc.ports import Workflows
 from perdure.runtime.rpc.stalls import stalled_event
@@ -136,37 +136,17 @@ class UpkeepMethods:
     async def purge(
         self, request: pb.PurgeInstancesRequest, caller: Caller
     ) -> pb.PurgeInstancesResponse:
-        check_app(request.router, self._app_id)
+        service = await at_app(self._service, request.router, self._app_id)
         recursive = request.recursive
         batch = _batch(request)
         if batch is not None:
-            counts = [await self._purge_if_finished(one, recursive) for one in batch]
+            counts = [await _purge_if_finished(service, one, recursive) for one in batch]
             return _purged(sum(counts))
         if request.HasField("purgeInstanceFilter"):
-            return await self._purge_matching(request.purgeInstanceFilter, recursive, caller)
+            return await _purge_matching(service, request, caller)
         instance_id = INSTANCE_ID.parse(request.instanceId)
         force = request.force
-        return _purged(await self._service.purge(instance_id, recursive=recursive, force=force))
-
-    async def _purge_matching(
-        self, wanted: pb.PurgeInstanceFilter, recursive: bool, caller: Caller
-    ) -> pb.PurgeInstancesResponse:
-        count = 0
-        query = purge_query(wanted)
-        if query is None:
-            return _purged(0)
-        async for row, _ in instances(self._service, query):
-            left = caller.seconds_left()
-            if left is not None and left < PURGE_SECONDS_LEFT:
-                return _purged(count, complete=False)
-            count += await self._purge_if_finished(row.instance_id, recursive)
-        return _purged(count)
-
-    async def _purge_if_finished(self, instance_id: str, recursive: bool) -> int:
-        try:
-            return await self._service.purge(instance_id, recursive=recursive)
-        except (InstanceNotFound, NotCompleted, InstanceStalled):
-            return 0
+        return _purged(await service.purge(instance_id, recursive=recursive, force=force))
 
     # ---- once more
 
@@ -181,7 +161,7 @@ class UpkeepMethods:
         self, request: pb.RerunWorkflowFromEventRequest, caller: Caller
     ) -> pb.RerunWorkflowFromEventResponse:
         """Dapr's. As for a start, the new ids may be any text; an empty one is none."""
-        check_app(request.router, self._app_id)
+        service = await at_app(self._service, request.router, self._app_id)
         if not request.sourceInstanceID:
             raise NotRerunnable("rerun workflow source instance ID is required")
         wanted = Rerun(
@@ -191,8 +171,30 @@ class UpkeepMethods:
             overwrite_input=request.overwriteInput,
             child_id=request.newChildWorkflowInstanceID or None,
         )
-        made = await self._service.rerun(request.sourceInstanceID, wanted)
+        made = await service.rerun(request.sourceInstanceID, wanted)
         return pb.RerunWorkflowFromEventResponse(newInstanceID=made)
+
+
+async def _purge_matching(
+    service: Workflows, request: pb.PurgeInstancesRequest, caller: Caller
+) -> pb.PurgeInstancesResponse:
+    count = 0
+    query = purge_query(request.purgeInstanceFilter)
+    if query is None:
+        return _purged(0)
+    async for row, _ in instances(service, query):
+        left = caller.seconds_left()
+        if left is not None and left < PURGE_SECONDS_LEFT:
+            return _purged(count, complete=False)
+        count += await _purge_if_finished(service, row.instance_id, request.recursive)
+    return _purged(count)
+
+
+async def _purge_if_finished(service: Workflows, instance_id: str, recursive: bool) -> int:
+    try:
+        return await service.purge(instance_id, recursive=recursive)
+    except (InstanceNotFound, NotCompleted, InstanceStalled):
+        return 0
 
 
 def _batch(request: pb.PurgeInstancesRequest) -> list[str] | None:

@@ -125,6 +125,10 @@ class SqliteStore:
     async def unborn(self, key: int) -> str | None:
         return await self._read(lambda c: load.unborn(c, key))
 
+    async def of_app(self, app_id: str) -> SqliteStore | None:
+        other = SqliteStore(self._runner, app_id)
+        return other if await self._read(lambda c: membership.slot_count(c, app_id)) else None
+
     async def _slots_counted(self) -> Batch:
         """For a fence won through another store object; the number of slots never changes."""
         slots = await self._read(lambda c: membership.slot_count(c, self._app_id))

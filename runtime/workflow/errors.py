@@ -43,6 +43,14 @@ class InstanceCreatedBefore(Refused):
         self.instance_id = instance_id
 
 
+class NoSuchApp(Refused):
+    """No node ever was of that app, in the cluster of this node."""
+
+    def __init__(self, app_id: str) -> None:
+        super().__init__(f"no node of this cluster is of app '{app_id}'")
+        self.app_id = app_id
+
+
 class NotRerunnable(Refused):
     """An instance cannot be run again from an event in the way that was asked for."""
 

@@ -35,3 +35,7 @@ class WorkflowReads(Protocol):
     async def unborn(self, key: int) -> str | None:
         """The id of a child that an instance has called and that does not exist yet."""
         ...
+
+    async def of_app(self, app_id: str) -> WorkflowReads | None:
+        """The same of another app; None if no node ever was of it."""
+        ...

@@ -21,7 +21,7 @@ from perdure.placement.router import Router
 from perdure.placement.wire import NotUnderstood
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import Instance
-from perdure.runtime.workflow.watchers import Look, Watchers
+from perdure.runtime.workflow.watchers import Look, Watched, Watchers
 
 WATCH = ActorRef("watch", "")
 LOOK_SECONDS = 2.0
@@ -41,14 +41,15 @@ class RemoteWatches:
         self._abroad: dict[tuple[str, Membership], _Abroad] = {}
         router.serve(WATCH.type, self)
 
-    async def subscribe(self, instance_id: str) -> bool:
+    async def subscribe(self, watched: Watched) -> bool:
         """Have its owner tell of every change, for some seconds. True if that is another node.
 
         If the owner cannot be asked now, nothing is told: looking from time to time has to do.
         """
-        if self._router.owned(instance_id) is not None:
+        app_id, instance_id = (None, watched) if isinstance(watched, str) else watched
+        if app_id is None and self._router.owned(instance_id) is not None:
             return False
-        node = self._router.owner_of(instance_id)
+        node = self._router.owner_of(instance_id, app_id)
         if node is not None and self._router.is_self(node):
             return False
         own = self._router.own_membership
@@ -65,10 +66,11 @@ class RemoteWatches:
 
     def asked(self, body: bytes, answer: Callable[[bytes], None]) -> None:
         verb, instance_id, *rest = _unpack(body)
-        if verb == "news":
-            status, is_gone = rest
+        if verb in ("news", "news of"):
+            status, is_gone, *of_app = rest
             is_known = not is_gone and status in _STATUSES
-            self._watchers.tell(instance_id, Look(Status(status) if is_known else None))
+            watched = (of_app[0], instance_id) if of_app else instance_id
+            self._watchers.tell(watched, Look(Status(status) if is_known else None))
             return
         node_id, generation = rest
         node = self._router.view.node(Membership(node_id, generation))
@@ -111,7 +113,10 @@ class _Abroad:
 
     def tell(self, news: Instance | None) -> None:
         status = 0 if news is None else int(news.status)
-        body = _pack("news", self._instance_id, status, news is None)
+        told = (self._instance_id, status, news is None)
+        own_app = self._router.app_id
+        is_of_app = self._node.app_id == own_app
+        body = _pack("news", *told) if is_of_app else _pack("news of", *told, own_app)
         self._router.tell_node(self._node, WATCH, body)
 
 
@@ -125,7 +130,11 @@ def _unpack(body: bytes) -> Any:
         found = msgpack.unpackb(body, use_list=False, max_map_len=0)
     except (ValueError, msgpack.UnpackException) as error:
         raise NotUnderstood(f"a message about watching cannot be read: {error}") from error
-    kinds = {"watch": (str, str, str, int), "news": (str, str, int, bool)}
+    kinds = {
+        "watch": (str, str, str, int),
+        "news": (str, str, int, bool),
+        "news of": (str, str, int, bool, str),  # For who is of another app.
+    }
     form = kinds.get(found[0]) if isinstance(found, tuple) and found else None
     if form is None or len(found) != len(form) or not all(map(isinstance, found, form)):
         raise NotUnderstood("a message about watching has another form")

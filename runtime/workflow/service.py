@@ -6,9 +6,8 @@ turn is committed, so that whoever reads afterwards, on any node, sees the chang
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,16 +23,19 @@ from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow import payload
 from perdure.runtime.workflow.codec import decode_turn
 from perdure.runtime.workflow.descendants import descendants_of
-from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
+from perdure.runtime.workflow.errors import (
+    InstanceNotFound,
+    InstanceStalled,
+    NoSuchApp,
+    NotCompleted,
+)
 from perdure.runtime.workflow.fork import Rerun, fork_of, unknown_source
 from perdure.runtime.workflow.ports import WorkflowReads
 from perdure.runtime.workflow.records import Instance, ListQuery, Page
-from perdure.runtime.workflow.remote_watch import LOOK_SECONDS, RemoteWatches
 from perdure.runtime.workflow.resumes import until_resumed
 from perdure.runtime.workflow.spans import Tracer
 from perdure.runtime.workflow.uuids import derived_uuid
-from perdure.runtime.workflow.waiting import why_waiting
-from perdure.runtime.workflow.watchers import Look, Watcher, Watchers
+from perdure.runtime.workflow.views import Known, Views, WorkflowView
 
 FINISHED = frozenset(h.TERMINAL)
 _IDS_TRIED = 32
@@ -41,46 +43,45 @@ STARTED = frozenset(set(h.Status) - {h.Status.PENDING})
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowView:
-    """An instance as its callers see it. Payloads are JSON text."""
+class ServiceParts:
+    """The collaborators of a service."""
 
-    row: Instance
-    start: h.ExecutionStarted | None = None
-    """What its current run began with."""
-    waiting: str | None = None
-    """Why it does not go on, if it is for want of a worker."""
-
-    @property
-    def input(self) -> str | None:
-        return None if self.start is None else self.start.input
+    router: Router
+    env: Env
+    tracer: Tracer | None = None
 
 
 class WorkflowService:
     """The management operations of Dapr's workflow API. Safe for any number of callers at once."""
 
     def __init__(
-        self,
-        router: Router,
-        reads: WorkflowReads,
-        watchers: Watchers,
-        env: Env,
-        tracer: Tracer | None = None,
+        self, parts: ServiceParts, reads: WorkflowReads, views: Views, app_id: str | None = None
     ) -> None:
-        self._router = router
+        """`app_id`: whose instances it manages, if that is another app than the node's."""
+        self._parts = parts
+        self._router = parts.router
+        self._env = parts.env
+        self._tracer = parts.tracer
         self._reads = reads
-        self._watchers = watchers
-        self._env = env
-        self._tracer = tracer
-        self._abroad = RemoteWatches(router, watchers)
-        self._closed = False
-        self.missing: Callable[[], Collection[str]] = tuple
-        """The names for which a worker is missing, as the engine knows."""
+        self._views = views
+        self._app_id = app_id
 
     def close(self) -> None:
         """Refuse changes from now on, and answer those who wait; reads are still answered."""
-        self._closed = True
-        self._abroad.close()
-        self._watchers.close()
+        self._views.close()
+
+    async def of(self, app_id: str | None) -> WorkflowService:
+        """The same for the instances of another app that shares the database.
+
+        None and the node's own app are this service itself. Changes are made by a node of that app,
+        so they need one; the instances are seen all the same. Raises `NoSuchApp`.
+        """
+        if not app_id or app_id == (self._app_id or self._router.app_id):
+            return self
+        reads = await self._reads.of_app(app_id)
+        if reads is None:
+            raise NoSuchApp(app_id)
+        return WorkflowService(self._parts, reads, self._views.of(app_id, reads), app_id)
 
     # ---- start
 
@@ -176,11 +177,10 @@ class WorkflowService:
         if instance_id is not None:
             # To be watched from the start on, not before: it may end an earlier run of this id.
             await self._create(instance_id, message)
-            with self._watchers.watching(instance_id, FINISHED) as watcher:
-                return await self._looked_at(instance_id, watcher, FINISHED, None)
-        with self._watchers.watching(new_id, FINISHED) as watcher:
+            return await self._views.once(instance_id, FINISHED)
+        with self._views.watching(new_id, FINISHED) as watcher:
             await self._create(new_id, message, is_new=True)
-            return await self._reached(new_id, watcher, FINISHED, _Known(message.event))
+            return await self._views.reached(new_id, watcher, FINISHED, Known(message.event))
 
     async def _create(
         self, instance_id: str, message: m.StartWorkflow, *, is_new: bool = False
@@ -197,7 +197,7 @@ class WorkflowService:
         if idempotency_key is not None:
             return derived_uuid(name, idempotency_key)
         # One of this node's own slots, so that the start needs no other node.
-        for _ in range(_IDS_TRIED):
+        for _ in range(_IDS_TRIED if self._app_id is None else 1):
             found = self._env.new_id()
             if self._router.owned(found) is not None:
                 break
@@ -238,7 +238,7 @@ class WorkflowService:
         """
         _check_texts(reason=reason)
         resume = partial(self._call, instance_id, m.Resume(reason))
-        await until_resumed(instance_id, resume, self._reads, self.missing)
+        await until_resumed(instance_id, resume, self._reads, self._views.missing)
 
     async def terminate(
         self, instance_id: str, output: str | None = None, *, recursive: bool = True
@@ -280,21 +280,16 @@ class WorkflowService:
         is_new: bool = False,
         app_id: str | None = None,
     ) -> Any:
-        if self._closed:
+        if self._views.closed:
             raise NodeStopping("this node is shutting down and takes no more requests")
-        target = ActorRef(m.WORKFLOW, instance_id)
+        target, app_id = ActorRef(m.WORKFLOW, instance_id), app_id or self._app_id
         return await self._router.call(target, message, is_new=is_new, app_id=app_id)
 
     # ---- read
 
     async def get(self, instance_id: str) -> WorkflowView:
         """What is known of an instance. Raises `InstanceNotFound`."""
-        found = await self._reads.get(instance_id)
-        if found is None:
-            raise InstanceNotFound(instance_id)
-        row, blob = found
-        start = None if blob is None else _start_in(blob)
-        return WorkflowView(row, start, await why_waiting(row, self.missing(), self._reads))
+        return await self._views.get(instance_id)
 
     async def wait(
         self,
@@ -307,49 +302,10 @@ class WorkflowService:
 
         Raises `InstanceNotFound`, also if the instance is purged meanwhile.
         """
-        wanted = frozenset(until)
-        with self._watchers.watching(instance_id, wanted) as watcher:
-            try:
-                return await self._looked_at(instance_id, watcher, wanted, timeout)
-            except (TimeoutError, NodeStopping):
-                return await self.get(instance_id)
-
-    async def _looked_at(
-        self,
-        instance_id: str,
-        watcher: Watcher,
-        wanted: frozenset[h.Status],
-        timeout: float | None,  # noqa: ASYNC109 (of the wait alone)
-    ) -> WorkflowView:
-        """Wait until the status is one of `wanted`, if it is not already. Raises `TimeoutError`."""
-        view = await self.get(instance_id)
-        if view.row.status in wanted:
-            return view
-        async with asyncio.timeout(timeout):
-            known = _Known(view.start, view.row.execution)
-            return await self._reached(instance_id, watcher, wanted, known)
-
-    async def _reached(
-        self, instance_id: str, watcher: Watcher, wanted: frozenset[h.Status], known: _Known
-    ) -> WorkflowView:
-        """Wait, without limit, until the status is one of `wanted`."""
-        while True:
-            is_elsewhere = await self._abroad.subscribe(instance_id)
-            if is_elsewhere:
-                # Only now is every further change told.
-                view = await self.get(instance_id)
-                if view.row.status in wanted:
-                    return view
-                seen = await _news(watcher, LOOK_SECONDS)
-            else:
-                seen = await watcher.next()
-            if seen is None:
-                raise InstanceNotFound(instance_id)
-            if isinstance(seen, Instance) and known.execution in (None, seen.execution):
-                return WorkflowView(seen, known.start)
-            view = await self.get(instance_id)
-            if view.row.status in wanted:
-                return view
+        try:
+            return await self._views.once(instance_id, frozenset(until), timeout)
+        except (TimeoutError, NodeStopping):
+            return await self.get(instance_id)
 
     async def page(self, query: ListQuery) -> Page:
         """Instances in the order of their creation."""
@@ -368,32 +324,8 @@ class WorkflowService:
         return row, [decode_turn(blob) for blob in blobs]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """How an instance began, and of which run; None if there can be no other."""
-
-    start: h.ExecutionStarted | None
-    execution: int | None = None
-
-
-async def _news(watcher: Watcher, seconds: float) -> Instance | Look | None:
-    """What a watcher hears; after so many seconds of silence, that one had better look."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await watcher.next()
-    except TimeoutError:
-        return Look()
-
-
 def _check_texts(**texts: str | None) -> None:
     """Raise `PayloadError` for what no turn could store: it must not come to be the instance's."""
     for what, given in texts.items():
         if given is not None:
             payload.text(given, what)
-
-
-def _start_in(blob: bytes) -> h.ExecutionStarted | None:
-    for event in decode_turn(blob).incoming:
-        if isinstance(event, h.ExecutionStarted):
-            return event
-    return None

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from perdure.actors.errors import NodeStopping
 from perdure.actors.identity import ActorRef
 from perdure.runtime.workflow.history import Status
 from perdure.runtime.workflow.records import Instance
+
+Watched: TypeAlias = str | tuple[str, str]
+"""An instance by its id; one of another app by the id of the app and its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Watchers:
 
     def __init__(self) -> None:
         self._closed = False
-        self._of: dict[str, list[Watcher]] = {}
+        self._of: dict[Watched, list[Watcher]] = {}
         self._abroad: dict[str, list[Listener]] = {}
         """Who passes news on to another node. Only what happened here: never what others told."""
 
@@ -85,15 +88,15 @@ class Watchers:
             for listener in self._abroad.get(ref.id, ()):
                 listener.tell(row)
 
-    def tell(self, instance_id: str, news: Instance | Look | None) -> None:
+    def tell(self, watched: Watched, news: Instance | Look | None) -> None:
         """Tell all who wait for an instance here."""
-        for watcher in self._of.get(instance_id, ()):
+        for watcher in self._of.get(watched, ()):
             watcher.tell(news)
 
     def look_all(self) -> None:
         """Instances may have other owners now, who tell nobody yet."""
-        for instance_id in self._of:
-            self.tell(instance_id, Look())
+        for watched in self._of:
+            self.tell(watched, Look())
 
     def add(self, instance_id: str, listener: Listener) -> None:
         """Pass every change of an instance on to `listener`, until it is removed."""
@@ -104,7 +107,7 @@ class Watchers:
 
     @contextmanager
     def watching(
-        self, instance_id: str, wanted: frozenset[Status] = frozenset(Status)
+        self, watched: Watched, wanted: frozenset[Status] = frozenset(Status)
     ) -> Iterator[Watcher]:
         """A watcher that hears when an instance comes to a wanted status, or may have come to it,
         for as long as the block lasts.
@@ -112,11 +115,15 @@ class Watchers:
         watcher = Watcher(wanted)
         if self._closed:
             watcher.close()
-        self._of.setdefault(instance_id, []).append(watcher)
+        self._of.setdefault(watched, []).append(watcher)
         try:
             yield watcher
         finally:
-            _remove(self._of, instance_id, watcher)
+            _remove(self._of, watched, watcher)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def close(self) -> None:
         """Keep nobody waiting any longer."""
@@ -129,11 +136,12 @@ class Watchers:
         return len(self._of)
 
 
+K = TypeVar("K")
 L = TypeVar("L")
 
 
-def _remove(of: dict[str, list[L]], instance_id: str, listener: L) -> None:
-    listeners = of[instance_id]
+def _remove(of: dict[K, list[L]], watched: K, listener: L) -> None:
+    listeners = of[watched]
     listeners.remove(listener)
     if not listeners:
-        del of[instance_id]
+        del of[watched]

@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from perdure.runtime.client import WorkflowClient
 from perdure.runtime.remote.errors import (
@@ -44,6 +45,40 @@ async def test_a_start_sends_name_id_and_input(node: Scripted, client: Client) -
     assert seen.body == '{"to":"Ada"}'
     assert seen.headers["content-type"] == "application/json"
     assert len(seen.headers["idempotency-key"]) == 32
+
+
+async def test_a_start_belongs_to_the_span_that_it_is_called_in(
+    node: Scripted, client: Client
+) -> None:
+    tracer = TracerProvider().get_tracer("shop")
+    for _ in range(3):
+        node.answers(202, {"instanceID": "o1"})
+    await client.call("schedule_new_workflow", "greet")
+    with tracer.start_as_current_span("checkout") as span:
+        await client.call("schedule_new_workflow", "greet")
+        await client.call("start_workflow", None, "greet")
+    alone, *within = [seen.headers.get("traceparent") for seen in node.seen]
+    own = span.get_span_context()
+    assert alone is None
+    assert within == [f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"] * 2
+
+
+async def test_a_client_of_another_app_says_so_in_each_request(
+    node: Scripted, make_client: type[Asynchronous] | type[Synchronous]
+) -> None:
+    client = make_client(node.url, app_id="bank")
+    await client.call("pause_workflow", "o1")
+    await client.call("terminate_workflow", "o1", "other", recursive=False)
+    node.answers(200, {"instances": []})
+    await client.call("list_page")
+    await client.call("drain_node", "n1")
+    await client.close()
+    assert [seen.target for seen in node.seen] == [
+        "/v1.0/workflows/dapr/o1/pause?appID=bank",
+        "/v1.0/workflows/other/o1/terminate?recursive=false&appID=bank",
+        "/v1.0/workflows/dapr?order=desc&limit=100&appID=bank",
+        "/v1.0/cluster/nodes/n1/drain",
+    ]
 
 
 async def test_a_workflow_can_be_named_by_its_function(node: Scripted, client: Client) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 from perdure.runtime.config import Durability, NodeConfig
 from perdure.runtime.node import App, Node
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.service import FINISHED, WorkflowView
+from perdure.runtime.workflow.service import FINISHED
+from perdure.runtime.workflow.views import WorkflowView
 
 PATIENCE = 40.0
 """Seconds after which a test gives up; far beyond anything that a working cluster needs."""

@@ -257,10 +257,6 @@ def test_what_is_not_supported_is_refused_by_name(
         assert failure is not None
         assert failure.error_type == error
         assert option in failure.message
-    with pytest.raises(ValueError, match="app_id"):
-        client.pause_workflow("x", app_id="elsewhere")
-    with pytest.raises(ValueError, match="app_id"):
-        client.rerun_workflow_from_event("x", 1, app_id="elsewhere")
 
 
 def test_a_rerun_is_no_request_of_the_http_api(client: wf.DaprWorkflowClient) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from perdure.runtime.workflow.history import Status
 from tests.support.http_server import Answer, Server
+from tests.support.http_service import FakeNode, FakeWorkflows
 
 BASE = "/v1.0/workflows/dapr"
 ACTIONS = ("raiseEvent/paid", "pause", "resume", "terminate", "purge")
@@ -98,8 +100,39 @@ async def test_an_app_that_is_not_here_is_named(server: Server, action: str) -> 
         code
         == f"ERR_{(action or 'get').replace('raiseEvent/paid', 'raise_event').upper()}_WORKFLOW"
     )
-    assert message.endswith(": this node is not of app 'other'; ask a node of that app")
+    assert message.endswith(": no node of this cluster is of app 'other'")
     assert (await server.get(f"{BASE}/w1")).status == 200
+
+
+@pytest.mark.parametrize("action", ["", "history", *ACTIONS])
+async def test_what_is_for_another_app_is_done_there(
+    fake_server: Server, fake: FakeNode, action: str
+) -> None:
+    bank = fake.service.apps["other"] = FakeWorkflows()
+    bank.put(bank.new_row("w1", Status.COMPLETED if action == "purge" else Status.RUNNING))
+    method = "GET" if action in ("", "history") else "POST"
+    answer = await fake_server.send(method, f"{BASE}/w1/{action}".rstrip("/") + "?appID=other")
+    assert answer.status == (200 if method == "GET" else 202)
+    assert bank.calls
+    assert fake.service.calls == []
+
+
+async def test_another_apps_instances_are_started_and_listed(
+    fake_server: Server, fake: FakeNode
+) -> None:
+    bank = fake.service.apps["other"] = FakeWorkflows()
+    await fake_server.post(f"{BASE}/order/start?instanceID=w1&appID=other")
+    assert list(bank.views) == ["w1"]
+    listed = (await fake_server.get(f"{BASE}?appID=other")).json
+    assert [each["instanceID"] for each in listed["instances"]] == ["w1"]
+    assert (await fake_server.get(BASE)).json["instances"] == []
+
+
+async def test_the_app_may_stand_in_the_message(fake_server: Server, fake: FakeNode) -> None:
+    bank = fake.service.apps["other"] = FakeWorkflows()
+    bank.put(bank.new_row("w1", Status.RUNNING))
+    assert accepted(await fake_server.post(f"{BASE}/w1/terminate", '{"appId":"other"}'))
+    assert bank.views["w1"].row.status is Status.TERMINATED
 
 
 async def test_an_app_that_is_not_here_may_stand_in_the_message(server: Server) -> None:
@@ -115,6 +148,6 @@ async def test_an_app_that_is_not_here_cannot_start_anything(server: Server) -> 
         500,
         "ERR_START_WORKFLOW",
         "error starting workflow 'order': unable to start workflow: "
-        "failed to start workflow: this node is not of app 'other'; ask a node of that app",
+        "failed to start workflow: no node of this cluster is of app 'other'",
     )
     assert (await server.get(f"{BASE}/w1")).status == 404

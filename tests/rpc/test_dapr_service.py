@@ -13,7 +13,7 @@ from perdure.actors.errors import MailboxFull
 from perdure.runtime.rpc import runtime_pb2 as pb
 from perdure.runtime.rpc.dapr_service import DAPR
 from perdure.runtime.workflow.history import Status
-from tests.rpc.serving import Hub, ending, serving
+from tests.rpc.serving import Hub, Workflows, ending, serving
 from tests.support.http_service import BORN_US
 
 NO_TIME = -62_135_596_800
@@ -276,7 +276,20 @@ async def test_another_app_is_not_here(hub: Hub, name: str) -> None:
     foreign.MergeFrom(type(foreign)(app_id="bank"))
     code, details = await refused(hub, name, foreign)
     assert code == "INTERNAL"
-    assert details.endswith("this node is not of app 'bank'; ask a node of that app")
+    assert details.endswith("no node of this cluster is of app 'bank'")
+    assert hub.service.calls == []
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_what_is_for_another_app_is_done_there(hub: Hub, name: str) -> None:
+    bank = hub.service.apps["bank"] = Workflows()
+    ended = name == "PurgeWorkflow"
+    if name != "StartWorkflow":
+        bank.put(bank.new_row("order-1", Status.COMPLETED if ended else Status.RUNNING))
+    foreign = type(REQUESTS[name])(app_id="bank")
+    foreign.MergeFrom(REQUESTS[name])
+    await hub.client.raw(f"{name}Beta1", foreign.SerializeToString(), service=DAPR)
+    assert bank.calls
     assert hub.service.calls == []
 
 

@@ -52,7 +52,7 @@ async def test_a_rerun_is_asked_for_as_it_was_said(hub: Hub, more: bytes, wanted
         (
             RERUN + field(7, field(2, "bank")),
             "NOT_FOUND",
-            "this node is not of app 'bank'; ask a node of that app",
+            "no node of this cluster is of app 'bank'",
         ),
     ],
 )

@@ -19,7 +19,6 @@ from perdure.actors.errors import (
     TurnConflict,
 )
 from perdure.placement.errors import NodeUnreachable
-from perdure.runtime.api.errors import NoSuchApp
 from perdure.runtime.api.operations import (
     PAUSE_WORKFLOW,
     PURGE_WORKFLOW,
@@ -46,6 +45,7 @@ from perdure.runtime.workflow.errors import (
     InstanceNotUnique,
     InstanceStalled,
     InvalidRequest,
+    NoSuchApp,
     NotCompleted,
     NothingToRerun,
     NotRerunnable,
@@ -99,7 +99,7 @@ PATH = {"workflowName": "order", "instanceID": "order-1", "eventName": "paid"}
         (
             NoSuchApp("bank"),
             StatusCode.NOT_FOUND,
-            "this node is not of app 'bank'; ask a node of that app",
+            "no node of this cluster is of app 'bank'",
         ),
         (RpcRefused(StatusCode.UNIMPLEMENTED, "no"), StatusCode.UNIMPLEMENTED, "no"),
         (ActorTypeUnknown("no actor"), StatusCode.UNKNOWN, "no actor"),

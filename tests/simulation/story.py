@@ -18,7 +18,7 @@ from perdure.runtime.workflow.errors import (
 )
 from perdure.runtime.workflow.history import TERMINAL, Status
 from perdure.runtime.workflow.records import ListQuery
-from perdure.runtime.workflow.service import WorkflowView
+from perdure.runtime.workflow.views import WorkflowView
 from tests.simulation.client import Client, Unreachable
 from tests.simulation.model import Author, Case, matches
 from tests.simulation.reruns import Reruns

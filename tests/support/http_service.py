@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import msgspec
 
@@ -14,6 +15,7 @@ from perdure.runtime.workflow.errors import (
     InstanceExists,
     InstanceNotFound,
     InstanceStalled,
+    NoSuchApp,
     NotCompleted,
 )
 from perdure.runtime.workflow.history import ExecutionStarted, Failure, Status, Trace, Turn
@@ -45,6 +47,8 @@ class FakeWorkflows:
     traces: list[Trace | None] = field(default_factory=list)
     """What each start was told of its caller's span."""
     failing: Exception | None = None
+    apps: dict[str, Any] = field(default_factory=dict)
+    """Other apps of the cluster."""
     keys: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,6 +74,14 @@ class FakeWorkflows:
     def set_status(self, instance_id: str, status: Status) -> None:
         view = self.views[instance_id]
         self.put(msgspec.structs.replace(view.row, status=status), view.input)
+
+    async def of(self, app_id: str | None) -> Self:
+        if app_id is None:
+            return self
+        if app_id not in self.apps:
+            raise NoSuchApp(app_id)
+        found: Self = self.apps[app_id]
+        return found
 
     async def start(
         self,

@@ -10,7 +10,7 @@ import pytest
 from perdure.runtime.api import render
 from perdure.runtime.node import Node
 from perdure.runtime.workflow import history as h
-from perdure.runtime.workflow.service import WorkflowView
+from perdure.runtime.workflow.views import WorkflowView
 from tests.cluster.nodes import in_time, recorded, until
 from tests.support.workers import Worker, call, completed, serving_workers
 

@@ -18,6 +18,7 @@ from perdure.actors.ports import Env
 from perdure.runtime.workflow.history import TaskCompleted, TaskFailed
 from perdure.runtime.workflow.messages import RunActivity
 from perdure.runtime.workflow.workers.numbers import action_id
+from perdure.runtime.workflow.workers.pace import Pace
 from perdure.runtime.workflow.workers.work import TurnDecided, TurnWork
 
 Outcome = TurnDecided | TaskCompleted | TaskFailed
@@ -173,6 +174,7 @@ class WorkerPool:
         self._items: dict[str, Item] = {}
         self._by_address: dict[tuple[bool, str, int], str] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._pace = Pace()
         self._is_draining = False
 
     def listen(self, changed: Callable[[], None]) -> None:
@@ -292,6 +294,10 @@ class WorkerPool:
         item = self._items.get(token)
         return item if item is not None and item.is_turn == is_turn else None
 
+    def patience(self) -> float:
+        """How many seconds it is worth to wait for one more answer."""
+        return self._pace.patience(len(self._items))
+
     def turns_since(self, before: float) -> list[Item]:
         """Turns that a worker has had since a time before that, by the loop's clock."""
         return [item for item in self._items.values() if item.is_turn and item.since < before]
@@ -299,6 +305,7 @@ class WorkerPool:
     def answer(self, item: Item, outcome: Outcome) -> None:
         """An item is done."""
         if self._items.get(item.token) is item:
+            self._pace.answered(asyncio.get_running_loop().time() - item.since)
             self._end(item, outcome)
             self._changed()
 

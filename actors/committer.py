@@ -25,6 +25,9 @@ from perdure.actors.unit_of_work import UnitOfWork
 
 Done = Callable[[Exception | None], None]
 
+_ENOUGH = 8
+"""Units that wait for no others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitterConfig:
@@ -43,13 +46,23 @@ class Committer:
     database is damaged.
     """
 
-    def __init__(self, store: Store, fence: Fence, env: Env, config: CommitterConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        env: Env,
+        config: CommitterConfig,
+        patience: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._store = store
         self._fence = fence
         self._env = env
         self._config = config
+        self._patience = patience
         self._pending: deque[tuple[UnitOfWork, Done]] = deque()
         self._ready = asyncio.Event()
+        self._wanted = 1
+        """So many units are waited for."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
@@ -65,7 +78,8 @@ class Committer:
         """Have `unit` written with the next batch. `done` is told the outcome, never at once."""
         self._pending.append((unit, done))
         self._idle.clear()
-        self._ready.set()
+        if len(self._pending) >= self._wanted:
+            self._ready.set()
 
     @property
     def backlog(self) -> int:
@@ -113,22 +127,36 @@ class Committer:
                 self._idle.set()
                 if self._closing:
                     return
-                self._ready.clear()
-                try:
-                    # After one that took too long, the next heartbeat must not wait.
-                    pause = self._config.heartbeat_seconds if self.is_current else 0
-                    async with asyncio.timeout(pause):
-                        await self._ready.wait()
-                except TimeoutError:
-                    pass
+                # After one that took too long, the next heartbeat must not wait.
+                await self._wait(self._config.heartbeat_seconds if self.is_current else 0)
                 if self._closing and not self._pending:
                     continue
+            await self._gather()
             batch = self._take()
             try:
                 await self._write(batch)
             except (NodeFenced, StoreDamaged) as error:
                 self._fail_all(batch, error)
                 raise
+
+    async def _wait(self, seconds: float) -> None:
+        """Until there is something to do, at most so long."""
+        self._ready.clear()
+        timer = self._loop.call_later(seconds, self._ready.set)
+        try:
+            await self._ready.wait()
+        finally:
+            timer.cancel()
+
+    async def _gather(self) -> None:
+        """Wait a little for units to share the transaction, if some are near."""
+        if not 0 < len(self._pending) < _ENOUGH or self._closing or self.degraded is not None:
+            return
+        seconds = self._patience()
+        if seconds > 0:
+            self._wanted = _ENOUGH
+            await self._wait(seconds)
+            self._wanted = 1
 
     def _take(self) -> list[tuple[UnitOfWork, Done]]:
         if self.degraded is not None:

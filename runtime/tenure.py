@@ -113,7 +113,7 @@ class Tenure:
         self._told_missing: set[str] = set()
         self._workers_seen = 0
         store, env, router = parts.store, parts.env, parts.router
-        self.committer = Committer(store, fence, env, config.committer)
+        self.committer = Committer(store, fence, env, config.committer, parts.pool.patience)
         self._loader = Loader(store)
         self._reminders = Reminders(store, fence, env, router.tell, config.reminders)
         self._gate = Gate(config.turn_limits.within(config.turns_max))

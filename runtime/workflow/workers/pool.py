@@ -14,6 +14,7 @@ from perdure.actors.ports import Env
 from perdure.runtime.workflow.messages import RunActivity
 from perdure.runtime.workflow.workers.capacity import Capacity, Code
 from perdure.runtime.workflow.workers.lacking import RETURN_SECONDS, Absent
+from perdure.runtime.workflow.workers.pace import Pace
 from perdure.runtime.workflow.workers.reach import LargeItems
 from perdure.runtime.workflow.workers.stream import Ended, Item, Outcome, WorkerStream, code_for
 from perdure.runtime.workflow.workers.work import TurnWork
@@ -29,6 +30,7 @@ class WorkerPool:
         self._by_address: dict[tuple[bool, str, int], str] = {}
         self._large = LargeItems()
         self._listeners: list[Callable[[], None]] = []
+        self._pace = Pace()
         self._is_draining = False
         self._absent = Absent()
         self.lackings = 0
@@ -197,6 +199,10 @@ class WorkerPool:
         item = self._items.get(token)
         return item if item is not None and item.is_turn == is_turn else None
 
+    def patience(self) -> float:
+        """How many seconds it is worth to wait for one more answer."""
+        return self._pace.patience(len(self._items))
+
     def turns_since(self, before: float) -> list[Item]:
         """Turns that a worker has had since a time before that, by the loop's clock."""
         return [item for item in self._items.values() if item.is_turn and item.since < before]
@@ -204,6 +210,7 @@ class WorkerPool:
     def answer(self, item: Item, outcome: Outcome) -> None:
         """An item is done."""
         if self._items.get(item.token) is item:
+            self._pace.answered(asyncio.get_running_loop().time() - item.since)
             self._end(item, outcome)
             self._changed()
 

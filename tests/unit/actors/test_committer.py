@@ -79,6 +79,40 @@ async def test_what_comes_during_a_commit_goes_into_the_next_one_together(
 
 
 @virtually
+async def test_units_wait_for_others_that_are_near_to_share_a_transaction(
+    store: ScriptedStore, env: FakeEnv
+) -> None:
+    committer = Committer(store, FENCE, env, CommitterConfig(), lambda: 0.005)
+    async with running(committer.run()):
+        told = Told(committer)
+        began = asyncio.get_running_loop().time()
+        told.submit("a")
+        await settled()
+        told.submit("b")
+        await committer.drained()
+        assert [len(batch) for batch in store.batches if batch] == [2]
+        assert asyncio.get_running_loop().time() - began == pytest.approx(0.005)
+
+
+@virtually
+async def test_many_units_and_the_end_wait_for_nobody(store: ScriptedStore, env: FakeEnv) -> None:
+    committer = Committer(store, FENCE, env, CommitterConfig(), lambda: 60.0)
+    async with running(committer.run()):
+        told = Told(committer)
+        began = asyncio.get_running_loop().time()
+        told.submit("a")
+        await settled()
+        told.submit(*"bcdefgh")
+        await committer.drained()
+        told.submit("i")
+        await settled()
+        committer.close()
+        await committer.drained()
+        assert [len(batch) for batch in store.batches if batch] == [8, 1]
+        assert asyncio.get_running_loop().time() == began
+
+
+@virtually
 async def test_a_batch_is_bounded_in_units_and_in_bytes(store: ScriptedStore, env: FakeEnv) -> None:
     async with _committing(store, env, batch_units=2, batch_bytes=100) as committer:
         told = Told(committer)

@@ -123,11 +123,8 @@ class Tenure:
         self.host.register(WORKFLOW, WorkflowActorType(self._surroundings()))
         self.host.connect(router, parts.watchers.announce)
         self.activities = self._runner()
-        self._recovery = Recovery(
-            RecoveryParts(store, fence, self.host, env),
-            config.recovery,
-            self._is_at_hand,
-        )
+        recovery_parts = RecoveryParts(store, fence, self.host, env)
+        self._recovery = Recovery(recovery_parts, config.recovery, self._is_at_hand)
         look = self._recovery.look_at_stalled
         self.turns = TurnDispatch(
             TurnDispatchParts(router, parts.pool, env, self._activities_wanted, look),
@@ -384,7 +381,7 @@ class Tenure:
                 "at the next start",
                 extra={"event": "activities_cancelled", "activities": cancelled[:20]},
             )
-        await self.turns.drain(self._config.drain_seconds)
+        await self.turns.deliveries.drain(self._config.drain_seconds)
         self.host.stop_taking()  # Timers go on falling due: it would never become calm.
         try:
             async with asyncio.timeout(self._config.drain_seconds):

@@ -27,7 +27,7 @@ from perdure.runtime.workflow.records import (
     WorkflowChange,
 )
 from perdure.runtime.workflow.restore import Stalled, restore, run_of, too_long, worker_run_of
-from perdure.runtime.workflow.row_after import row_after, row_of_run
+from perdure.runtime.workflow.row_after import change_of, row_after, row_of_run
 from perdure.runtime.workflow.run_spans import RunSpans
 from perdure.runtime.workflow.surroundings import Surroundings
 from perdure.runtime.workflow.turn import GONE, TurnDraft
@@ -385,17 +385,8 @@ class LiveInstance:
         self.bytes += len(blob)
         self.last_turn_us = draft.at_us
         written = row_after(row, draft, self.execution, self.open_tasks)
-        change = WorkflowChange(
-            ChangeKind.CREATE if committed is None else ChangeKind.UPDATE,
-            written,
-            0 if committed is None else committed.execution,
-            0 if committed is None else committed.next_seq,
-            blob,
-            row.next_seq,
-            draft.is_new_run,
-        )
         self.row = self.committed = written
-        draft.conclude(written, change)
+        draft.conclude(written, change_of(committed, written, draft, blob, row.next_seq))
         if draft.is_over:
             self.close()
             draft.decision.passivate = not self.open_tasks

@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.executor import Executor
-from perdure.runtime.workflow.records import Instance, starts_after
+from perdure.runtime.workflow.records import ChangeKind, Instance, WorkflowChange, starts_after
 from perdure.runtime.workflow.turn import TurnDraft
 
 
@@ -66,4 +66,19 @@ def row_after(
         has_work=bool(open_tasks) or (execution is not None and execution.undecided),
         attempts=0,
         stalled=None,
+    )
+
+
+def change_of(
+    committed: Instance | None, written: Instance, draft: TurnDraft, blob: bytes, seq: int
+) -> WorkflowChange:
+    """What a turn changes in the store: `blob` is its history, number `seq` of the run."""
+    return WorkflowChange(
+        ChangeKind.CREATE if committed is None else ChangeKind.UPDATE,
+        written,
+        0 if committed is None else committed.execution,
+        0 if committed is None else committed.next_seq,
+        blob,
+        seq,
+        draft.is_new_run,
     )

@@ -17,6 +17,7 @@ from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.errors import InstanceNotFound, InstanceStalled, NotCompleted
 from perdure.runtime.workflow.executor import Executor, due_before
 from perdure.runtime.workflow.failure import instance_already_exists
+from perdure.runtime.workflow.late_answers import LateAnswers, id_of_answer
 from perdure.runtime.workflow.live_instance import LiveInstance
 from perdure.runtime.workflow.open_fork import Opening
 from perdure.runtime.workflow.readmission import refusal_of_start
@@ -61,8 +62,7 @@ class WorkflowActor:
         self._live = LiveInstance(surroundings, snapshot.ref, slot, row)
         self._kept: dict[str, Delivery] = {}
         """Durable messages that wait in the inbox for the end of a stall."""
-        self._late: dict[str, None] = {}
-        """Answers that came after the instance's end; the inbox keeps them until all have come."""
+        self._late = LateAnswers()
         self._resumes = OpenResumes()
 
     def decide(self, batch: Sequence[Delivery], now_us: int) -> Decision:
@@ -206,8 +206,7 @@ class WorkflowActor:
                 draft.ends_here = True
                 return
         draft.reply(delivery, instance_id)
-        draft.consumed.update(self._late)
-        self._late.clear()
+        self._late.forget(draft)
         self._live.open_run(event, draft, message.request_id)
 
     def _raise_event(self, message: m.RaiseEvent, delivery: Delivery, draft: TurnDraft) -> None:
@@ -331,19 +330,17 @@ class WorkflowActor:
             if not isinstance(kept.body, m.StartWorkflow):
                 draft.consumed[message_id] = None
         self._kept.clear()
-        draft.consumed.update(self._late)
-        self._late.clear()
+        self._late.forget(draft)
 
     def _complete(self, message: m.Completion, delivery: Delivery, draft: TurnDraft) -> None:
         row, event = self._live.row, message.event
         if row is None or not self._live.is_of_this_run(message):
             return  # Of a run that is over, or of an instance that is gone.
-        message_id = f"task:{message.key}:{message.execution}:{event.task_id}"
         if self._live.stalled is not None:
-            draft.send(self._ref, message_id, message)
+            draft.send(self._ref, id_of_answer(message), message)
             return
         if row.status.is_terminal or draft.is_over:
-            self._complete_late(message_id, message, delivery, draft)
+            self._late.take(message, delivery, draft, self._live.open_tasks)
             return
         assert self._live.execution is not None
         if self._live.execution.expects(event.task_id):
@@ -354,29 +351,6 @@ class WorkflowActor:
             draft.at_us = max(draft.at_us, due_us)
             self._live.open_tasks.discard(event.task_id)
             self._live.apply(event, draft)
-
-    def _complete_late(
-        self, message_id: str, message: m.Completion, delivery: Delivery, draft: TurnDraft
-    ) -> None:
-        """An answer that nobody waits for: only that it has come is to be kept.
-
-        Not in the history, which is closed, but in the inbox: whoever loads the instance then must
-        not have the activity run again.
-        """
-        tasks = self._live.open_tasks
-        if message.event.task_id not in tasks and message_id not in self._late:
-            return
-        tasks.discard(message.event.task_id)
-        if tasks:
-            self._late[message_id] = None
-            if delivery.message_id is not None:
-                draft.give_back(delivery)
-            else:
-                draft.send(self._ref, message_id, message)
-            return
-        draft.touched = True
-        draft.consumed.update(self._late)
-        self._late.clear()
 
     def _reminder(self, name: str, draft: TurnDraft, now_us: int) -> None:
         execution_number, task_id = timer_of(name)

@@ -32,6 +32,7 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
 from perdure.runtime.workflow.activities.dispatch import ActivityDispatch
 from perdure.runtime.workflow.activities.runner import ActivityRunner
+from perdure.runtime.workflow.late_answers import LateAnswers
 from perdure.runtime.workflow.live_instance import LiveInstance
 from perdure.runtime.workflow.loop import NumberedTask
 from perdure.runtime.workflow.peer_codec import WorkflowMessages
@@ -152,14 +153,14 @@ def tells_others_under_new_ids() -> Patch:
 def forgets_late_answers() -> Patch:
     """What has answered after the end of an instance is kept in memory only."""
 
-    def careless(self: WorkflowActor, message_id: str, message: Any, *args: Any) -> None:
-        draft = args[-1]
-        tasks = self._live.open_tasks
-        tasks.discard(message.event.task_id)
-        row = self._live.row
-        draft.touched = draft.touched or (row is not None and row.has_work and not tasks)
+    def careless(
+        self: LateAnswers, message: m.Completion, delivery: object, draft: Any, open_tasks: set[int]
+    ) -> None:
+        if message.event.task_id in open_tasks:
+            open_tasks.discard(message.event.task_id)
+            draft.touched = draft.touched or not open_tasks
 
-    return mock.patch.object(WorkflowActor, "_complete_late", careless)
+    return mock.patch.object(LateAnswers, "take", careless)
 
 
 def keeps_stale_state() -> Patch:

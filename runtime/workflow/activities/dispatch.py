@@ -19,7 +19,6 @@ from perdure.runtime.workflow.activities import wire
 from perdure.runtime.workflow.activities.dispatching import DispatchConfig, DispatchParts
 from perdure.runtime.workflow.activities.inquiry import TROUBLE, Inquiry
 from perdure.runtime.workflow.activities.ledger import ActivityLedger, Held, Phase
-from perdure.runtime.workflow.activities.queue import Key
 from perdure.runtime.workflow.activities.rooms import Room, Rooms
 from perdure.runtime.workflow.activities.shares import share_of
 from perdure.runtime.workflow.messages import (
@@ -263,10 +262,7 @@ class ActivityDispatch:
         await asyncio.sleep(0)  # An instance asks for all of its activities one after the other.
         messages, self._to_seek = self._to_seek, []
         nodes = {node.membership: node for m in messages for node in self._others(m)}
-        wanted: dict[str, list[Key]] = {}
-        for message in messages:
-            wanted.setdefault(message.instance_id, []).append(message.key_of_call)
-        found = await self._inquiry.holders((nodes[node] for node in sorted(nodes)), wanted)
+        found = await self._inquiry.holders((nodes[node] for node in sorted(nodes)), messages)
         for message in messages:
             held = self._held.find(message, Phase.SOUGHT, None)
             if held is None:
@@ -280,16 +276,9 @@ class ActivityDispatch:
 
     async def _recheck(self, node: NodeRecord) -> None:
         """Whether a node still has what it has taken: its word may have been lost, or its work."""
-        wanted = self._held.taken_by(node.membership)
-        if not wanted:
-            return
-        try:
-            known = await self._inquiry.known_to(node, wanted)
-        except TROUBLE:
-            return  # It is asked again.
-        for key in [key for keys in wanted.values() for key in keys]:
+        for key in await self._inquiry.lost_by(node, self._held.taken_by(node.membership)):
             lost = self._held.get(key)
-            if key not in known and lost is not None and lost.node == node.membership:
+            if lost is not None and lost.node == node.membership:
                 self._drop(lost)
 
     # ---- from other nodes

@@ -12,7 +12,7 @@ from perdure.placement.router import Router
 from perdure.placement.wire import NotUnderstood
 from perdure.runtime.workflow.activities import wire
 from perdure.runtime.workflow.activities.queue import Key
-from perdure.runtime.workflow.messages import ACTIVITY
+from perdure.runtime.workflow.messages import ACTIVITY, RunActivity
 
 TROUBLE = (Retryable, Refused, NotUnderstood)
 """Of one line or one node: it passes, or the node goes."""
@@ -35,8 +35,21 @@ class Inquiry:
         body = wire.encode_known(wanted)
         return wire.decode_keys(await self.router.ask(node, ACTIVITY, body, self.ask_seconds))
 
-    async def holders(self, nodes: Iterable[NodeRecord], wanted: Wanted) -> dict[Key, Membership]:
+    async def lost_by(self, node: NodeRecord, wanted: Wanted) -> list[Key]:
+        """Which of these a node does not know any more; none if it cannot say."""
+        try:
+            known = await self.known_to(node, wanted) if wanted else set()
+        except TROUBLE:
+            return []
+        return [key for keys in wanted.values() for key in keys if key not in known]
+
+    async def holders(
+        self, nodes: Iterable[NodeRecord], messages: Iterable[RunActivity]
+    ) -> dict[Key, Membership]:
         """Who is at which of these, once every node has said so, is gone, or is silent."""
+        wanted: dict[str, list[Key]] = {}
+        for message in messages:
+            wanted.setdefault(message.instance_id, []).append(message.key_of_call)
         found: dict[Key, Membership] = {}
         async with asyncio.TaskGroup() as group:
             for node in nodes:

@@ -16,9 +16,8 @@ from perdure.actors.identity import ActorRef
 from perdure.placement.errors import MessageTooLarge
 from perdure.placement.membership import ClusterView, Membership, NodeRecord
 from perdure.runtime.workflow.activities.inquiry import TROUBLE
-from perdure.runtime.workflow.delivery import until_taken
-from perdure.runtime.workflow.messages import WORKFLOW
 from perdure.runtime.workflow.workers import wire
+from perdure.runtime.workflow.workers.deliveries import Deliveries
 from perdure.runtime.workflow.workers.dispatching import (
     Turn,
     TurnDispatchConfig,
@@ -65,8 +64,7 @@ class TurnDispatch:
             config.missing_seconds,
             may_return=lambda name: parts.pool.may_return(code_of(name)),
         )
-        self._deliveries: set[asyncio.Task[None]] = set()
-        """Of decisions, to their instances."""
+        self.deliveries = Deliveries(parts.router)
         self._group: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
         self.given = 0
@@ -231,7 +229,8 @@ class TurnDispatch:
             "to resume"
         )
         decided = TurnDecided(*wire.id_of(work)[1:], work.covers, work.floor_us, stalled=text)
-        self._begin_delivery(self._group, work, decided, turn)
+        taken = partial(self._forget, turn)
+        self.deliveries.begin(self._group, work.instance_id, decided, taken)
         return True
 
     # ---- answers
@@ -253,39 +252,14 @@ class TurnDispatch:
         assert isinstance(outcome, TurnDecided)
         turn.is_answered = True
         if self._group is not None:
-            self._begin_delivery(self._group, turn.work, outcome, turn)
+            taken = partial(self._forget, turn)
+            self.deliveries.begin(self._group, turn.work.instance_id, outcome, taken)
 
     def _what_counts(self, item: Item | None, outcome: Outcome | None) -> Outcome | None:
         """What a worker answers that lacks the code does, if nobody has it."""
         if item is None or item.lacked is None or not self._is_in_vain(item.work.name):
             return outcome
         return item.lacked
-
-    def _begin_delivery(
-        self,
-        group: asyncio.TaskGroup,
-        work: TurnWork,
-        decided: TurnDecided,
-        turn: Turn | None = None,
-    ) -> None:
-        task = group.create_task(self._deliver(work, decided, turn))
-        self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
-
-    async def _deliver(self, work: TurnWork, decided: TurnDecided, turn: Turn | None) -> None:
-        """Bring a decision to its instance, wherever that is, until it has been taken."""
-        target = ActorRef(WORKFLOW, work.instance_id)
-        await until_taken(lambda: self._router.call(target, decided))
-        if turn is not None:
-            self._forget(turn)
-
-    async def drain(self, seconds: float) -> None:
-        """Wait until every decision has been taken, at most so many seconds.
-
-        What is lost with this node is decided again, by another worker.
-        """
-        if self._deliveries:
-            await asyncio.wait(self._deliveries, timeout=seconds)
 
     def answered(self, message: object) -> None:
         """A message of another node was taken by a workflow of this one."""
@@ -325,7 +299,7 @@ class TurnDispatch:
         outcome = self._what_counts(item, outcome)
         if outcome is not None and self._group is not None:
             assert isinstance(outcome, TurnDecided)
-            self._begin_delivery(self._group, work, outcome)
+            self.deliveries.begin(self._group, work.instance_id, outcome)
             return
         if item is not None and item.is_refused:
             self._loop.call_later(self._config.again_seconds, self._give_back, giver, work)

@@ -26,6 +26,8 @@ from perdure.runtime.workflow.workers.work import (
 _YEAR_1_SECONDS = -62_135_596_800
 _YEAR_9999_SECONDS = 253_402_300_799
 _SCOPES = (0, 1, 2)
+_TRACE_BYTES_MAX = 256
+"""The id of a span and a time. It stands in the history, and is sent with every turn."""
 
 
 class Malformed(Refused):
@@ -50,14 +52,14 @@ def decision_of(
     if response.isPartial:
         raise Malformed("a decision in several parts; this server takes a decision as a whole only")
     answer = TurnDecided(work.key, work.execution, work.after, work.covers, began_us)
-    version = _version_of(response, dialect)
+    version, trace = _version_or_trace(response, dialect)
     name = version.name or None
     read = _Reading(work, dialect, own_app)
     for action in response.actions:
         read.take(action)
     if read.version_missing:
         return replace(answer, stalled=_version_not_available(name, work))
-    answer = replace(answer, patches=tuple(version.patches), version=name)
+    answer = replace(answer, patches=tuple(version.patches), version=name, trace=trace)
     if isinstance(read.end, ContinuedAsNew):
         return replace(answer, continued=read.end)
     outgoing = read.outgoing
@@ -222,22 +224,37 @@ class _Reading:
         return h.EventRaised(event.name, text_in(event, "input"), request_id)
 
 
-def _version_of(response: pb.WorkflowResponse, dialect: Dialect) -> pb.WorkflowVersion:
-    if dialect is Dialect.MICROSOFT or not response.version:
-        return pb.WorkflowVersion()
+def _version_or_trace(
+    response: pb.WorkflowResponse, dialect: Dialect
+) -> tuple[pb.WorkflowVersion, bytes | None]:
+    """What is Dapr's in the one field, and what is Microsoft's."""
+    told, none = response.version, pb.WorkflowVersion()
+    if dialect is Dialect.MICROSOFT or not told:
+        return none, _trace_in(told)
     try:
-        found = pb.WorkflowVersion.FromString(response.version)
+        found = pb.WorkflowVersion.FromString(told)
     except DecodeError as error:
         if dialect is Dialect.NEUTRAL:
-            return pb.WorkflowVersion()
+            return none, _trace_in(told)
         raise Malformed(f"a version that cannot be read: {error}") from error
     # Microsoft's trace context in the same field reads as texts that begin with the tags of its
     # own fields, which are control characters.
     if dialect is Dialect.NEUTRAL and not all(
-        told.isprintable() for told in (*found.patches, found.name)
+        text.isprintable() for text in (*found.patches, found.name)
     ):
-        return pb.WorkflowVersion()
-    return found
+        return none, _trace_in(told)
+    return found, None
+
+
+def _trace_in(told: bytes) -> bytes | None:
+    """Microsoft's trace context of a run, kept as it is if it is one: it says nothing to us."""
+    if not 0 < len(told) <= _TRACE_BYTES_MAX:
+        return None
+    try:
+        pb.OrchestrationTraceContext.FromString(told)
+    except DecodeError:
+        return None
+    return told
 
 
 def _version_not_available(name: str | None, work: TurnWork) -> str:

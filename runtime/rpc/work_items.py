@@ -69,9 +69,13 @@ def encode_ping(field: int) -> bytes:
 
 
 def _head(work: TurnWork, dialect: Dialect) -> pb.WorkflowRequest:
+    # Its own router, field 7, stays empty as in Dapr: its SDKs read that of the start event.
     head = pb.WorkflowRequest(instanceId=work.instance_id, executionId=text(work.execution_id))
     if work.propagated is not None and dialect is Dialect.DAPR:
         head.propagatedHistory = encode_propagated(work.propagated)
+    if work.trace is not None and dialect is not Dialect.DAPR:
+        # Where Microsoft's SDK wants back what it has told. Dapr's 0.17 does not know the field.
+        head.propagatedHistory = work.trace
     return head
 
 

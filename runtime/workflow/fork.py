@@ -92,7 +92,7 @@ def fork_of(
             told = again.told(event, is_after=is_after)
             outgoing.append(event if told is None else told)
             asked += [] if told is None else [told]
-        past[number] = msgspec.structs.replace(turn, outgoing=tuple(outgoing))
+        past[number] = _untraced(msgspec.structs.replace(turn, outgoing=tuple(outgoing)))
     past[0] = _begun_by(row, past[0], at + 1)
     rows = tuple([encode_turn(turn) for turn in past])
     return m.OpenFork(row.name, row.version, rows, tuple(asked), request_id)
@@ -221,6 +221,13 @@ class _Again:
         if self.is_of_worker or not timer.origin.startswith(h.ACTIVITY_RETRY):
             return timer.origin
         return h.ACTIVITY_RETRY + derived_uuid(self.new_id, self.request_id, timer.task_id)
+
+
+def _untraced(turn: h.Turn) -> h.Turn:
+    """Without what a worker has told of its span, which is of one run only."""
+    if turn.decided is None or turn.decided.trace is None:
+        return turn
+    return msgspec.structs.replace(turn, decided=msgspec.structs.replace(turn.decided, trace=None))
 
 
 def _begun_by(row: Instance, first: h.Turn, turns: int) -> h.Turn:

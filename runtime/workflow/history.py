@@ -270,6 +270,8 @@ class Decided(Value, frozen=True):
     """The time that the code read as now."""
     version: str | None = None
     """The named version of the code."""
+    trace: bytes | None = None
+    """What the worker wants to be told again, of its span of the run, if that is new."""
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False):

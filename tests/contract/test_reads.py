@@ -25,6 +25,18 @@ async def listed(member: Member, query: ListQuery) -> list[str]:
     return [row.instance_id for row in (await member.store.page(query)).rows]
 
 
+async def test_the_instances_of_another_app_are_read_apart(member: Member, engine: Engine) -> None:
+    await member.written(member.create(instance(1, "o1"), b"ours"))
+    other = await engine.store("bank").of_app("shop")
+    assert other is not None
+    assert await other.get("o1") == (instance(1, "o1"), b"ours")
+    assert await engine.store("bank").get("o1") is None
+
+
+async def test_an_app_without_any_node_ever_has_no_reads(member: Member) -> None:
+    assert await member.store.of_app("bank") is None
+
+
 @pytest.fixture
 async def orders(member: Member) -> Member:
     """Six instances, of which `order-3` and `ship-6` have finished and `ship-5` waits."""

@@ -270,7 +270,14 @@ def test_a_version_and_patches_are_daprs() -> None:
 @pytest.mark.parametrize("dialect", [NEUTRAL, MICROSOFT])
 @pytest.mark.parametrize("context", [MS_TRACE, time(2, 1_700_000_000, 5), text(1, "b7"), b"\xff"])
 def test_microsofts_trace_context_is_no_version(context: bytes, dialect: Dialect) -> None:
-    assert decide(field(6, context), dialect) == decide(b"", dialect)
+    found = decide(field(6, context), dialect)
+    assert replace(found, trace=None) == decide(b"", dialect)
+    assert found.trace == (None if context == b"\xff" else context)
+
+
+def test_a_trace_context_of_any_size_is_not_kept() -> None:
+    for context in (b"", text(1, "b" * 300)):
+        assert decide(field(6, context), MICROSOFT).trace is None
 
 
 def test_a_missing_version_stalls_whatever_else_there_is() -> None:

@@ -120,6 +120,25 @@ def test_a_count_that_cannot_be_gets_all_of_the_history(kept: int) -> None:
     assert not request_of(item).HasField("cachedHistory")
 
 
+@pytest.mark.parametrize(
+    ("dialect", "expected"),
+    [(Dialect.DAPR, b""), (Dialect.NEUTRAL, None), (Dialect.MICROSOFT, None)],
+)
+def test_what_microsofts_sdk_has_told_of_its_span_it_is_told_again(
+    dialect: Dialect, expected: bytes | None
+) -> None:
+    told = text(1, "b7ad6b7169203331") + time(2, 1_700_000_000, 5)
+    plain, _ = encode_turn(work([], ()), BEGAN_US, "t", worker(dialect))
+    item, _ = encode_turn(
+        msgspec.structs.replace(work([], ()), trace=told), BEGAN_US, "t", worker(dialect)
+    )
+    head = field(1, "order-1") + text(2, "x-1")
+    started = field(4, field(1, -1) + time(2, T + 5) + field(14, b""))
+    again = field(8, told) if expected is None else expected
+    assert plain == field(1, head + started) + field(10, "t")
+    assert item == field(1, head + again + started) + field(10, "t")
+
+
 def test_steps_that_came_later_do_not_belong_to_a_turn_under_way() -> None:
     steps_ = past()
     before = work(steps_[:2])

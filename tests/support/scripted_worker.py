@@ -13,6 +13,9 @@ from perdure.runtime.rpc import taskhub_pb2 as pb
 DAPR = pb.GetWorkItemsRequest(capabilities=[3])
 """What a worker of Dapr 1.19 asks for its work with; it keeps no history."""
 
+MICROSOFT = pb.GetWorkItemsRequest(workerInstanceId=b"worker-1")
+NEUTRAL = pb.GetWorkItemsRequest(maxConcurrentOrchestrationWorkItems=10)
+
 Decide = Callable[[pb.WorkflowRequest], list[pb.WorkflowAction]]
 Run = Callable[[pb.ActivityRequest], str | None]
 
@@ -20,8 +23,11 @@ Run = Callable[[pb.ActivityRequest], str | None]
 class ScriptedWorker:
     """Answers turns by the name of their workflow, activities by their own."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, asks: pb.GetWorkItemsRequest) -> None:
         self._channel = channel
+        self._asks = asks
+        self.trace: bytes | None = None
+        """What it tells, as Microsoft's workers do, of its span of each run."""
         self.workflows: dict[str, Decide] = {}
         self.activities: dict[str, Run] = {}
         self.turns: list[pb.WorkflowRequest] = []
@@ -33,7 +39,7 @@ class ScriptedWorker:
             request_serializer=pb.GetWorkItemsRequest.SerializeToString,
             response_deserializer=pb.WorkItem.FromString,
         )
-        async for item in items(DAPR):
+        async for item in items(self._asks):
             if item.HasField("workflowRequest"):
                 await self._decide(item.workflowRequest, item.completionToken)
             elif item.HasField("activityRequest"):
@@ -43,7 +49,10 @@ class ScriptedWorker:
         self.turns.append(turn)
         actions = self.workflows[started(turn).name](turn)
         answer = pb.WorkflowResponse(
-            instanceId=turn.instanceId, actions=actions, completionToken=token
+            instanceId=turn.instanceId,
+            actions=actions,
+            completionToken=token,
+            version=self.trace,
         )
         await self._say("CompleteOrchestratorTask", answer)
 
@@ -68,11 +77,13 @@ class ScriptedWorker:
 
 
 @asynccontextmanager
-async def scripted_worker(address: str | None) -> AsyncIterator[ScriptedWorker]:
+async def scripted_worker(
+    address: str | None, asks: pb.GetWorkItemsRequest = DAPR
+) -> AsyncIterator[ScriptedWorker]:
     """Connected to a node's gRPC port for as long as the block lasts."""
     assert address is not None
     async with grpc.aio.insecure_channel(address) as channel, asyncio.TaskGroup() as group:
-        worker = ScriptedWorker(channel)
+        worker = ScriptedWorker(channel, asks)
         working = group.create_task(worker.work())
         yield worker
         working.cancel()

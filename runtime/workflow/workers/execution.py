@@ -54,6 +54,8 @@ class WorkerExecution:
         self.terminated: h.ExecutionTerminated | None = None
         self.patches: list[str] = []
         """All that the code has met, in the order of its replay."""
+        self.trace: bytes | None = None
+        """What a worker has told of its span of the run."""
         self.steps: list[Step] = []
         self.decided = 0
         """How many incoming events the steps have."""
@@ -132,6 +134,7 @@ class WorkerExecution:
             self.decided,
             self._last_us,
             None if started is None else started.propagated,
+            self.trace,
         )
 
     def follows(self, decided: TurnDecided) -> bool:
@@ -165,7 +168,8 @@ class WorkerExecution:
         self._new_patches = decided.patches[len(self.patches) :]
         self.custom_status = decided.custom_status or None
         seen = decided.covers - self.decided
-        header = h.Decided(decided.covers, decided.began_us, decided.version)
+        trace = None if decided.trace == self.trace else decided.trace
+        header = h.Decided(decided.covers, decided.began_us, decided.version, trace)
         step = h.Turn(
             at_us,
             tuple(self._waiting[:seen]),
@@ -209,6 +213,7 @@ class WorkerExecution:
         self.steps.append(Step(step))
         del self._waiting[: len(step.incoming)]
         self.decided = header.covers
+        self.trace = header.trace or self.trace
         self.patches.extend(step.patches)
         self._last_us = max(self._last_us, header.began_us)
 

@@ -57,6 +57,7 @@ def encode_decide(giver: Membership, work: TurnWork) -> bytes:
         work.after,
         work.floor_us,
         work.propagated,
+        work.trace,
     )
 
 

@@ -61,6 +61,8 @@ class TurnWork(msgspec.Struct, frozen=True):
     floor_us: int
     """The time that the code reads as now must not be before this."""
     propagated: bytes | None = None
+    trace: bytes | None = None
+    """What a worker has told of its span of the run, for the next one to go on with."""
 
     @property
     def covers(self) -> int:
@@ -93,3 +95,5 @@ class TurnDecided(msgspec.Struct, frozen=True):
     terminations: tuple[Termination, ...] = ()
     stalled: str | None = None
     """Why it could not be decided, if it could not; then nothing else counts."""
+    trace: bytes | None = None
+    """What the worker tells of its span of the run."""

@@ -205,10 +205,11 @@ def _timer(tracer: Any, ended: TimerEnded) -> None:
 def _parent(event: h.ExecutionStarted) -> tuple[Context, list[Link]]:
     """What a run's span belongs to. A run after continue-as-new only points to the one before.
 
-    A workflow that goes on for ever would be one trace that is never complete otherwise.
+    A workflow that goes on for ever would be one trace that is never complete otherwise. A run from
+    an event has a start of its own, whatever it goes on from.
     """
     context = _context(event.trace)
-    if not event.continued:
+    if not event.continued or event.forks:
         return context, []
     before = otel.get_current_span(context).get_span_context()
     return Context(), [Link(before)] if before.is_valid else []

@@ -212,6 +212,10 @@ async def at_app(service: Workflows, router: pb.TaskRouter, own: str) -> Workflo
 
 def _trace(request: pb.CreateInstanceRequest, caller: Caller) -> Trace | None:
     """The span that starts an instance, told in the request or, by others, beside it."""
+    return trace_of(request.parentTraceContext) or trace_beside(caller)
+
+
+def trace_beside(caller: Caller) -> Trace | None:
+    """The span of a call, by its metadata."""
     parent = caller.metadata.get("traceparent")
-    beside = None if parent is None else Trace(parent, caller.metadata.get("tracestate"))
-    return trace_of(request.parentTraceContext) or beside
+    return None if parent is None else Trace(parent, caller.metadata.get("tracestate"))

@@ -16,7 +16,7 @@ from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.rpc.dialect import Dialect
 from perdure.runtime.rpc.events import Run, history_events
 from perdure.runtime.rpc.listing import instances, purge_query
-from perdure.runtime.rpc.management import at_app
+from perdure.runtime.rpc.management import at_app, trace_beside
 from perdure.runtime.rpc.methods import Caller, Method, Methods, Streaming, Unary
 from perdure.runtime.rpc.ports import Workflows
 from perdure.runtime.rpc.stalls import stalled_event
@@ -170,6 +170,7 @@ class UpkeepMethods:
             input=text_in(request, "input") if request.overwriteInput else None,
             overwrite_input=request.overwriteInput,
             child_id=request.newChildWorkflowInstanceID or None,
+            trace=trace_beside(caller),
         )
         made = await service.rerun(request.sourceInstanceID, wanted)
         return pb.RerunWorkflowFromEventResponse(newInstanceID=made)

@@ -52,6 +52,8 @@ class Rerun:
     overwrite_input: bool = False
     child_id: str | None = None
     """The id of the child that is run again, if it is not to be made of the new instance's."""
+    trace: h.Trace | None = None
+    """The span of the caller; that of the source's start by default."""
 
 
 def unknown_source(instance_id: str) -> NothingToRerun:
@@ -93,7 +95,7 @@ def fork_of(
             outgoing.append(event if told is None else told)
             asked += [] if told is None else [told]
         past[number] = _untraced(msgspec.structs.replace(turn, outgoing=tuple(outgoing)))
-    past[0] = _begun_by(row, past[0], at + 1)
+    past[0] = _begun_by(row, past[0], at + 1, wanted.trace)
     rows = tuple([encode_turn(turn) for turn in past])
     return m.OpenFork(row.name, row.version, rows, tuple(asked), request_id)
 
@@ -230,12 +232,12 @@ def _untraced(turn: h.Turn) -> h.Turn:
     return msgspec.structs.replace(turn, decided=msgspec.structs.replace(turn.decided, trace=None))
 
 
-def _begun_by(row: Instance, first: h.Turn, turns: int) -> h.Turn:
+def _begun_by(row: Instance, first: h.Turn, turns: int, trace: h.Trace | None) -> h.Turn:
     """The first turn, which says where it and the others come from."""
     started, *others = first.incoming
     assert isinstance(started, h.ExecutionStarted)
     older = [msgspec.structs.replace(fork, turns=min(fork.turns, turns)) for fork in started.forks]
     forks = (*older, h.Fork(row.instance_id, row.execution, turns))
     # A span is of one run only.
-    began = msgspec.structs.replace(started, forks=forks, span=None)
+    began = msgspec.structs.replace(started, forks=forks, span=None, trace=trace or started.trace)
     return msgspec.structs.replace(first, incoming=(began, *others))

@@ -153,6 +153,10 @@ class LiveInstance:
 
     # ---- the code
 
+    def begun(self, event: h.ExecutionStarted, at_us: int) -> h.ExecutionStarted:
+        """The beginning of a run, with the ids of its span if spans are made."""
+        return event if self._spans is None else self._spans.open(event, at_us)
+
     def open_run(
         self,
         event: h.ExecutionStarted,
@@ -175,8 +179,7 @@ class LiveInstance:
         self._own.begin()
         self.seen = dict.fromkeys(event.seen_requests)
         self.events = self.bytes = 0
-        if self._spans is not None:
-            event = self._spans.open(event, draft.at_us)
+        event = self.begun(event, draft.at_us)
         if is_elsewhere:
             # As a start whose time has not come: what runs it is to be found at the next load.
             draft.incoming.append(msgspec.structs.replace(event, scheduled_us=draft.at_us))

@@ -14,6 +14,7 @@ import msgspec
 from perdure.actors.messages import Delivery
 from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow import messages as m
+from perdure.runtime.workflow.codec import decode_turn, encode_turn
 from perdure.runtime.workflow.errors import InstanceCreatedBefore
 from perdure.runtime.workflow.execution import Execution
 from perdure.runtime.workflow.live_instance import LiveInstance
@@ -49,6 +50,7 @@ class Opening:
 
     def _create(self, message: m.OpenFork, draft: TurnDraft) -> Instance:
         live, around = self.live, self.around
+        past = (self._begun(message.past[0], draft.at_us), *message.past[1:])
         row = Instance(
             key=around.keys.take(),
             instance_id=draft.ref.id,
@@ -59,18 +61,28 @@ class Opening:
             created_us=draft.at_us,
             updated_us=draft.at_us,
             execution=1,
-            next_seq=len(message.past),
+            next_seq=len(past),
             start_requests=starts_after(None, message.request_id),
         )
-        live.restore(StoredWorkflow(row, list(enumerate(message.past))), draft)
+        live.restore(StoredWorkflow(row, list(enumerate(past))), draft)
         asked = [event for event in message.asked if self._is_awaited(event)]
         live.effects(row, draft).carry_out(asked)
         row = row_after(row, draft, live.execution, live.open_tasks)
         if live.stalled is not None:
             row = msgspec.structs.replace(row, status=h.Status.STALLED, stalled=live.stalled)
         live.row = live.committed = row
-        draft.created = WorkflowChange(ChangeKind.CREATE, row, past=message.past)
+        draft.created = WorkflowChange(ChangeKind.CREATE, row, past=past)
         return row
+
+    def _begun(self, first: bytes, at_us: int) -> bytes:
+        """The first row of the history, with the ids of the span of this run if it has one."""
+        if self.around.tracer is None:
+            return first
+        turn = decode_turn(first)
+        started, *others = turn.incoming
+        assert isinstance(started, h.ExecutionStarted)
+        began = self.live.begun(started, at_us)
+        return encode_turn(msgspec.structs.replace(turn, incoming=(began, *others)))
 
     def _is_awaited(self, event: h.Outgoing) -> bool:
         """Not what would answer to nobody. After a stall, activities are told of anew."""

@@ -32,7 +32,8 @@ class RunSpans:
 
     def open(self, event: h.ExecutionStarted, at_us: int) -> h.ExecutionStarted:
         """A run begins: the event with the ids of its span."""
-        begins_us = event.scheduled_us or at_us
+        # A run from an event of another one has that one's time, which is over.
+        begins_us = max(event.scheduled_us or at_us, at_us)
         span = self._tracer.begin(event, self._ref.id, begins_us)
         self._timers.clear()
         self._started = msgspec.structs.replace(event, span=span)
@@ -89,6 +90,9 @@ class RunSpans:
             draft.decision.sends.append((self._ref, told))
 
     def _note_timers(self, at_us: int, events: Iterable[h.Event]) -> None:
+        if self._started is not None and self._started.span is not None:
+            # Made by the run that this one goes on from, it is asked for again as this one begins.
+            at_us = max(at_us, self._started.span.began_us)
         for event in events:
             if isinstance(event, h.TimerCreated):
                 self._timers[event.task_id] = at_us, event

@@ -7,7 +7,9 @@ turn is committed, so that whoever reads afterwards, on any node, sees the chang
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -163,9 +165,19 @@ class WorkflowService:
             row, turns = await self.history(source_id)
         except InstanceNotFound:
             raise unknown_source(source_id) from None
-        message = fork_of(row, turns, wanted, new_id, self._env.new_id())
-        await self._call(new_id, message, is_new=wanted.new_id is None)
+        with self._creating_again(row, wanted, new_id) as trace:
+            again = dataclasses.replace(wanted, trace=trace)
+            message = fork_of(row, turns, again, new_id, self._env.new_id())
+            await self._call(new_id, message, is_new=wanted.new_id is None)
         return new_id
+
+    def _creating_again(
+        self, source: Instance, wanted: Rerun, new_id: str
+    ) -> AbstractContextManager[h.Trace | None]:
+        if self._tracer is None:
+            return contextlib.nullcontext(wanted.trace)
+        event = h.ExecutionStarted(source.name, None, source.version, trace=wanted.trace)
+        return self._tracer.creating(event, new_id)
 
     async def run(
         self, name: str, input: str | None = None, *, instance_id: str | None = None

@@ -13,6 +13,7 @@ from perdure.runtime.workflow.errors import (
     NotRerunnable,
 )
 from perdure.runtime.workflow.fork import Rerun
+from perdure.runtime.workflow.history import Trace
 from tests.rpc.frames import field, text
 from tests.rpc.serving import Hub, ending, serving
 
@@ -42,6 +43,13 @@ RERUN = field(1, "order-1") + field(2, 3)
 async def test_a_rerun_is_asked_for_as_it_was_said(hub: Hub, more: bytes, wanted: Rerun) -> None:
     answer = await hub.client.raw("RerunWorkflowFromEvent", RERUN + more)
     assert answer == field(1, wanted.new_id or "made")
+    assert hub.service.calls == [("rerun", "order-1", wanted)]
+
+
+async def test_a_rerun_belongs_to_the_span_of_its_call(hub: Hub) -> None:
+    beside = (("traceparent", "00-1-2-01"), ("tracestate", "s=1"))
+    await hub.client.raw("RerunWorkflowFromEvent", RERUN, metadata=beside)
+    wanted = Rerun(event_id=3, trace=Trace("00-1-2-01", "s=1"))
     assert hub.service.calls == [("rerun", "order-1", wanted)]
 
 

@@ -120,6 +120,7 @@ DECISIONS = {
         custom_status="half",
         version="v1",
         terminations=(Termination("o", "why", False), Termination("p")),
+        trace=b"\x0a\x00",
     ),
 }
 

@@ -9,6 +9,7 @@ import pytest
 
 from perdure.runtime.rpc import taskhub_pb2 as pb
 from perdure.runtime.workflow import history as h
+from tests.support import actions
 from tests.support import scripted_worker as scripted
 from tests.support.rerunning import rerun
 from tests.support.scripted_worker import MICROSOFT, NEUTRAL, ScriptedWorker, scripted_worker
@@ -30,8 +31,8 @@ def twice(turn: pb.WorkflowRequest) -> list[pb.WorkflowAction]:
     answered = scripted.answers(turn)
     for number in (1, 2):
         if number not in answered:
-            return [scripted.task(number, "pack")]
-    return [scripted.complete(3, '"done"')]
+            return [actions.task(number, "pack")]
+    return [actions.end(3, '"done"')]
 
 
 def code(worker: ScriptedWorker, trace: pb.OrchestrationTraceContext | None) -> ScriptedWorker:
@@ -66,12 +67,12 @@ async def test_it_comes_with_every_later_turn_and_is_stored_once(
 async def test_another_worker_goes_on_with_it_and_may_change_it(world: World) -> None:
     async with scripted_worker(world.node.grpc_address, MICROSOFT) as first:
         code(first, FIRST).activities.clear()
-        first.workflows["order"] = lambda turn: [scripted.timer(1)] if not turn.pastEvents else []
+        first.workflows["order"] = lambda turn: [actions.timer(1)] if not turn.pastEvents else []
         instance = await world.start("order")
         await instance.saw("TimerFired")
     async with scripted_worker(world.node.grpc_address, MICROSOFT) as second:
         code(second, SECOND)
-        second.workflows["order"] = lambda turn: [scripted.complete(2, '"done"')]
+        second.workflows["order"] = lambda turn: [actions.end(2, '"done"')]
         await instance.raise_event("go")
         assert await instance.result() == "done"
     assert told(second)[-1:] == [FIRST.SerializeToString()]
@@ -103,8 +104,8 @@ async def test_a_run_from_an_event_has_a_span_of_its_own(world: World) -> None:
 async def test_so_has_the_run_after_a_continue_as_new(world: World) -> None:
     def decide(turn: pb.WorkflowRequest) -> list[pb.WorkflowAction]:
         if scripted.started(turn).input.value == '"again"':
-            return [scripted.complete(1, '"done"')]
-        again = scripted.complete(1, '"again"')
+            return [actions.end(1, '"done"')]
+        again = actions.end(1, '"again"')
         again.completeWorkflow.workflowStatus = h.Status.CONTINUED_AS_NEW
         return [again]
 

@@ -102,6 +102,14 @@ class ParentInstance(Answer, frozen=True, kw_only=True):
     """The app of that workflow, if it is another one than the child's."""
 
 
+class RerunParentInstance(Answer, frozen=True, kw_only=True):
+    """The instance in whose history an event stood that was run again."""
+
+    instance_id: str = field(name="instanceID")
+
+
+Scope = Literal["OWN_HISTORY", "LINEAGE"]
+
 EventType = Literal[
     "WorkflowStarted",
     "ExecutionStarted",
@@ -131,6 +139,11 @@ class HistoryEvent(Answer, frozen=True, kw_only=True):
     timestamp: str
     type: EventType
     name: str | None = None
+    app_id: str | None = field(name="appId", default=None)
+    """The app that was called, if it is another one than the workflow's own."""
+    rerun_parent: RerunParentInstance | None = field(name="rerunParentInstanceInfo", default=None)
+    propagation: Scope | None = field(name="historyPropagationScope", default=None)
+    """Which history goes with the call, if any."""
     version: str | None = None
     patches: tuple[str, ...] = ()
     instance_id: str | None = field(name="instanceID", default=None)
@@ -149,8 +162,6 @@ class HistoryEvent(Answer, frozen=True, kw_only=True):
     reason: str | None = None
     source: str | None = None
     """`file.py:line` of the call in the workflow's code."""
-    app_id: str | None = field(name="appId", default=None)
-    """The app that was called, if it is another one than the workflow's own."""
 
 
 class WorkflowHistory(Answer, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from perdure.runtime.api.answers import (
     DaprStatus,
@@ -13,6 +13,8 @@ from perdure.runtime.api.answers import (
     HistoryEvent,
     ListedWorkflow,
     ParentInstance,
+    RerunParentInstance,
+    Scope,
     Workflow,
 )
 from perdure.runtime.api.ports import View
@@ -39,6 +41,7 @@ _NAMES: dict[Status, DaprStatus] = {
     Status.SUSPENDED: "SUSPENDED",
     Status.STALLED: "STALLED",
 }
+_SCOPES: dict[int, Scope] = {1: "OWN_HISTORY", 2: "LINEAGE"}
 
 
 def timestamp(us: int) -> str:
@@ -201,8 +204,7 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 name=event.name,
                 input=event.input,
                 task_execution_id=event.execution_id,
-                source=event.source or None,
-                app_id=event.app_id,
+                **_of_call(event),
             )
         case h.TimerCreated():
             return entry(
@@ -211,6 +213,7 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 fire_at=timestamp(event.fire_at_us),
                 origin=event.origin or None,
                 source=event.source or None,
+                rerun_parent=_rerun_parent(event.rerun_of),
             )
         case h.ChildWorkflowInstanceCreated():
             return entry(
@@ -219,8 +222,7 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
                 instance_id=event.instance_id,
                 name=event.name,
                 input=event.input,
-                source=event.source or None,
-                app_id=event.app_id,
+                **_of_call(event),
             )
         case h.DetachedWorkflowInstanceCreated():
             return entry(
@@ -253,6 +255,15 @@ def _outgoing(event: h.Outgoing, at: str) -> HistoryEvent:
             assert_never(event)
 
 
+def _of_call(event: h.TaskScheduled | h.ChildWorkflowInstanceCreated) -> dict[str, Any]:
+    return {
+        "source": event.source or None,
+        "app_id": event.app_id,
+        "rerun_parent": _rerun_parent(event.rerun_of),
+        "propagation": _SCOPES.get(event.propagation),
+    }
+
+
 def _failure(failure: h.Failure | None) -> FailureDetails | None:
     if failure is None:
         return None
@@ -271,6 +282,10 @@ def _parent(parent: h.Parent | None) -> ParentInstance | None:
     return ParentInstance(
         instance_id=parent.instance_id, task_scheduled_id=parent.task_id, app_id=parent.app_id
     )
+
+
+def _rerun_parent(instance_id: str | None) -> RerunParentInstance | None:
+    return None if instance_id is None else RerunParentInstance(instance_id=instance_id)
 
 
 def _optional_timestamp(us: int | None) -> str | None:

@@ -120,6 +120,31 @@ def test_an_incoming_event_has_daprs_name_and_no_id(
             {"instanceID": "w9", "name": "pack", "input": "1", "scheduledStartTimestamp": AT},
         ),
         (
+            h.TaskScheduled(7, "charge", None, "x-3", propagation=1, rerun_of="w0"),
+            7,
+            {
+                "name": "charge",
+                "taskExecutionId": "x-3",
+                "rerunParentInstanceInfo": {"instanceID": "w0"},
+                "historyPropagationScope": "OWN_HISTORY",
+            },
+        ),
+        (
+            h.TimerCreated(8, BORN_US, rerun_of="w0"),
+            8,
+            {"fireAt": AT, "rerunParentInstanceInfo": {"instanceID": "w0"}},
+        ),
+        (
+            h.ChildWorkflowInstanceCreated(9, "w2", "pack", None, propagation=2, rerun_of="w0"),
+            9,
+            {
+                "instanceID": "w2",
+                "name": "pack",
+                "rerunParentInstanceInfo": {"instanceID": "w0"},
+                "historyPropagationScope": "LINEAGE",
+            },
+        ),
+        (
             h.TaskScheduled(4, "charge", None, "x-2", app_id="bank"),
             4,
             {"name": "charge", "taskExecutionId": "x-2", "appId": "bank"},

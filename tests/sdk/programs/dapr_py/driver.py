@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.sdk.programs.dapr_py import flows, inspecting, life_cycle, running, waiting
+from tests.sdk.programs.dapr_py import apps, flows, inspecting, life_cycle, running, waiting
 from tests.sdk.programs.dapr_py.scenario import SCENARIOS
 from tests.sdk.programs.dapr_py.sdk import wf
 
-MODULES = (running, waiting, life_cycle, inspecting)
+MODULES = (running, waiting, life_cycle, inspecting, apps)
 """Imported for the scenarios that they add."""
 
 

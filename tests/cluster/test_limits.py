@@ -19,15 +19,20 @@ LOTS = 120
 
 
 class Work:
-    """An app of which each node has its own copy, so that it is seen what runs where."""
+    """An app of which each node has its own copy, so that it is seen what runs where.
 
-    def __init__(self, pause: float = 0.005) -> None:
+    Activities that are `common` go on once so many of them have run `together`.
+    """
+
+    def __init__(self, pause: float = 0.005, together: int = 0) -> None:
         self.all = Busy()
         self.rare = Busy()
         self.turns = Busy()
         self.threads = Busy()
         self.by_node: dict[str, Busy] = {}
         self._pause = pause
+        self._together = together
+        self._all_there = asyncio.Event()
         self._lock = threading.Lock()
 
     def app_of(self, node: str) -> list[Any]:
@@ -36,6 +41,9 @@ class Work:
         @perdure.activity
         async def common(ctx: perdure.ActivityContext, n: int) -> int:
             with self.all.inside(), own.inside():
+                if self.all.now >= self._together:
+                    self._all_there.set()
+                await self._all_there.wait()
                 await asyncio.sleep(self._pause)
             return n
 
@@ -74,7 +82,7 @@ async def fan_out(nodes: Nodes, *names: str) -> None:
 
 
 async def test_a_node_runs_no_more_activities_at_a_time_than_it_may(nodes: Nodes) -> None:
-    work = Work()
+    work = Work(together=12)
     for name in ("n1", "n2", "n3"):
         await nodes.start(work.app_of(name), name, activity_concurrency=4)
     await nodes.balanced()
@@ -84,7 +92,7 @@ async def test_a_node_runs_no_more_activities_at_a_time_than_it_may(nodes: Nodes
 
 
 async def test_the_cluster_runs_no_more_activities_at_a_time_than_it_may(nodes: Nodes) -> None:
-    work = Work()
+    work = Work(together=5)
     for name in ("n1", "n2", "n3"):
         await nodes.start(work.app_of(name), name, cluster_activities_max=5)
     await nodes.balanced()

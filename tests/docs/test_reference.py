@@ -91,13 +91,33 @@ def _logged() -> Iterator[tuple[str, str, str]]:
 
 
 def test_every_module_stands_in_the_design_of_its_package() -> None:
-    inner = ("workflow", "workflow/activities", "storage", "api/peers")
+    inner = ("workflow", "workflow/activities", "workflow/workers", "rpc", "storage", "api/peers")
     for folder in ("actors", "placement", "runtime", *(f"runtime/{name}" for name in inner)):
-        design = (ROOT / folder.partition("/")[0] / "DESIGN.md").read_text()
+        design = _design_of(ROOT / folder).read_text()
         named = {name for text in re.findall(r"`([\w/.]+)`", design) for name in text.split("/")}
         modules = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__", "__main__"}
         missing = modules - {name.removesuffix(".py") for name in named}
         assert not missing, f"{folder}: {sorted(missing)}"
+
+
+def _design_of(folder: Path) -> Path:
+    """The nearest one, in the folder itself or above it."""
+    found = folder / "DESIGN.md"
+    return found if found.exists() else _design_of(folder.parent)
+
+
+def test_a_design_is_read_in_one_sitting() -> None:
+    lines = {str(page.relative_to(ROOT)): len(_lines(page)) for page in _designs()}
+    assert {"runtime/DESIGN.md", "runtime/rpc/DESIGN.md"} < set(lines)
+    assert {name: count for name, count in lines.items() if count > 150} == {}
+
+
+def _designs() -> list[Path]:
+    return [*ROOT.glob("*/DESIGN.md"), *ROOT.glob("*/*/DESIGN.md")]
+
+
+def _lines(page: Path) -> list[str]:
+    return page.read_text().splitlines()
 
 
 def test_every_make_target_that_is_named_exists() -> None:
@@ -112,7 +132,7 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 def test_links_lead_somewhere() -> None:
     broken = []
-    for page in (*PAGES, *ROOT.glob("*/DESIGN.md"), ROOT / "CHANGELOG.md"):
+    for page in (*PAGES, *_designs(), ROOT / "CHANGELOG.md"):
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
             if not target.startswith("https://") and not _exists(page, target):
                 broken.append(f"{page.relative_to(ROOT)}: {target}")

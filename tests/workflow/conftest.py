@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from perdure.runtime.environment import SystemEnv
 from tests.support.world import Mode, World
 
 
@@ -49,6 +51,24 @@ async def bank(tmp_path: Path) -> AsyncIterator[World]:
     """Another app, on the file of all the others."""
     async for each in _checked(tmp_path, Mode.LIVE):
         yield each
+
+
+class Clock:
+    """The wall clock of all nodes in the test: no step of it has to be faster than a timer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    async def forward(self, world: World, by: timedelta) -> None:
+        """Set it on. The node starts anew: one that runs notices at its next look for timers."""
+        now_us, by_us = SystemEnv.now_us, by // timedelta(microseconds=1)
+        self._monkeypatch.setattr(SystemEnv, "now_us", lambda env: now_us(env) + by_us)
+        await world.restart()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 async def _checked(tmp_path: Path, mode: Mode) -> AsyncIterator[World]:

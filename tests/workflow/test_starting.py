@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,9 @@ from perdure.runtime.workflow import history as h
 from perdure.runtime.workflow.errors import ChildNotFinished, InstanceExists, InstanceNotUnique
 from perdure.runtime.workflow.messages import StartWorkflow
 from tests.support.world import Gate, World
+from tests.workflow.conftest import Clock
+
+HOUR, HOUR_US = timedelta(hours=1), 3_600_000_000
 
 
 @perdure.workflow
@@ -35,7 +39,7 @@ async def test_an_id_is_made_if_none_is_given(world: World) -> None:
 
 async def test_the_id_of_what_has_not_finished_is_refused(world: World) -> None:
     await world.serve(waits)
-    later = world.now_us() + 3_600_000_000
+    later = world.now_us() + HOUR_US
     await world.start("waits", instance_id="running")
     await world.start("waits", instance_id="pending", start_at_us=later)
     await (await world.start("waits", instance_id="suspended")).suspend()
@@ -161,15 +165,18 @@ async def test_detached_and_purged_workflows_do_not_keep_an_id_from_being_used_a
     assert await world.handle("detached").status() is h.Status.RUNNING
 
 
-async def test_a_delayed_instance_begins_at_its_time_and_not_before(world: World) -> None:
+async def test_a_delayed_instance_begins_at_its_time_and_not_before(
+    world: World, clock: Clock
+) -> None:
     @perdure.workflow
     async def when(ctx: WorkflowContext) -> int:
         return int(ctx.current_utc_datetime.timestamp() * 1e6)
 
     await world.serve(when)
-    start_at_us = world.now_us() + 1_000_000
+    start_at_us = world.now_us() + HOUR_US
     instance = await world.start("when", start_at_us=start_at_us)
     assert await instance.status() is h.Status.PENDING
+    await clock.forward(world, HOUR)
     assert await instance.result() >= start_at_us
     assert world.rows("reminders") == 0
 
@@ -188,10 +195,13 @@ async def test_events_for_a_delayed_instance_wait_for_its_begin(world: World) ->
     assert await instance.result() == 1
 
 
-async def test_a_delayed_instance_may_be_suspended_before_it_begins(world: World) -> None:
+async def test_a_delayed_instance_may_be_suspended_before_it_begins(
+    world: World, clock: Clock
+) -> None:
     await world.serve(echo)
-    instance = await world.start("echo", 1, start_at_us=world.now_us() + 60_000)
+    instance = await world.start("echo", 1, start_at_us=world.now_us() + HOUR_US)
     await instance.suspend()
+    await clock.forward(world, HOUR)
     await instance.saw("TimerFired")
     assert not (await instance.status()).is_terminal
     await instance.resume()

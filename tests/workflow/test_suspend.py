@@ -10,6 +10,7 @@ import perdure
 from perdure import WorkflowContext
 from perdure.runtime.workflow import history as h
 from tests.support.world import Gate, World
+from tests.workflow.conftest import Clock
 
 
 @perdure.workflow
@@ -93,27 +94,32 @@ async def test_an_activity_that_runs_meanwhile_has_its_result_kept(steady: World
     assert gate.count == 1
 
 
-async def test_a_timer_that_is_due_meanwhile_fires_at_the_resume(world: World) -> None:
+async def test_a_timer_that_is_due_meanwhile_fires_at_the_resume(
+    world: World, clock: Clock
+) -> None:
     @perdure.workflow
     async def order(ctx: WorkflowContext) -> str:
         await ctx.wait_for_external_event("go")
-        await ctx.create_timer(timedelta(milliseconds=60))
+        await ctx.create_timer(timedelta(hours=1))
         return "fired"
 
     await world.serve(order)
     instance = await world.start("order")
     await instance.raise_event("go")
     await instance.suspend()
+    await clock.forward(world, timedelta(hours=1))
     await instance.saw("TimerFired")
     assert await instance.status() is h.Status.SUSPENDED
     await instance.resume()
     assert await instance.result() == "fired"
 
 
-async def test_a_timer_that_is_due_after_the_resume_fires_at_its_own_time(world: World) -> None:
+async def test_a_timer_that_is_due_after_the_resume_fires_at_its_own_time(
+    world: World, clock: Clock
+) -> None:
     @perdure.workflow
     async def order(ctx: WorkflowContext) -> str:
-        await ctx.create_timer(timedelta(milliseconds=400))
+        await ctx.create_timer(timedelta(hours=1))
         return "fired"
 
     await world.serve(order)
@@ -121,6 +127,7 @@ async def test_a_timer_that_is_due_after_the_resume_fires_at_its_own_time(world:
     await instance.suspend()
     await instance.resume()
     assert await instance.status() is h.Status.RUNNING
+    await clock.forward(world, timedelta(hours=1))
     assert await instance.result() == "fired"
     (timer,) = await instance.of(h.TimerCreated)
     assert (await instance.turns())[-1].at_us >= timer.fire_at_us

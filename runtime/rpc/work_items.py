@@ -33,15 +33,14 @@ def encode_turn(
     head = _head(work, dialect)
     if first:
         head.cachedHistory.eventCount = cached_events
-    request = b"".join(
-        [
-            head.SerializeToString(),
-            *[work.past[index].wire[dialect][1] for index in range(first, work.past_count)],
-            encode_new(work, began_us, dialect, traits.app_id),
-        ]
-    )
+    request = [
+        head.SerializeToString(),
+        *[work.past[index].wire[dialect][1] for index in range(first, work.past_count)],
+        encode_new(work, began_us, dialect, traits.app_id),
+    ]
+    size = sum(map(len, request))  # Joined once, with what is around it: it may be long.
     tail = pb.WorkItem(completionToken=token).SerializeToString()
-    return b"".join([_WORKFLOW_REQUEST, _varint(len(request)), request, tail]), events
+    return b"".join([_WORKFLOW_REQUEST, _varint(size), *request, tail]), events
 
 
 def encode_activity(message: RunActivity, token: str, traits: WorkerTraits) -> bytes:

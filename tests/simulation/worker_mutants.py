@@ -136,7 +136,7 @@ def trusts_the_memory_of_another_run() -> Patch:
     """What a worker has kept of an instance is taken for its present run."""
 
     def lax(self: WorkerStream, work: TurnWork) -> int:
-        return min(self.cached.get(work.instance_id, (0, 0, 0))[2], work.past_count)
+        return min(self.cached.get(work.instance_id, (0, 0, 0, 0))[3], work.past_count)
 
     return mock.patch.object(WorkerStream, "known_events", lax)
 

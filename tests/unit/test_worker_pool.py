@@ -63,6 +63,14 @@ async def test_a_worker_without_a_memory_knows_nothing() -> None:
     assert stream.known_events(turn()) == 0
 
 
+async def test_what_a_worker_has_seen_of_later_turns_is_no_past_of_an_earlier_one() -> None:
+    stream = WorkerPool(SystemEnv()).connect(Capacity(keeps_history=True), "w")
+    stream.remember(replace(turn(), after=3), 9)
+    assert stream.known_events(replace(turn(), after=4)) == 9
+    assert stream.known_events(replace(turn(), after=3)) == 9
+    assert stream.known_events(replace(turn(), after=2)) == 0
+
+
 async def test_a_turn_goes_to_the_worker_that_remembers_its_instance_as_long_as_it_has_room() -> (
     None
 ):

@@ -75,8 +75,10 @@ class WorkerStream:
         self.activities = 0
         self.is_closed = False
         self.is_draining = False
-        self.cached: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
-        """Key, run and number of events that a worker with a memory has of an instance."""
+        self.cached: OrderedDict[str, tuple[int, int, int, int]] = OrderedDict()
+        """What a worker with a memory has of an instance: key, run, up to which turn, and how many
+        events that are.
+        """
         self.lacking = Lacking()
         self._queue: deque[Item | None] = deque()
         self._filled = asyncio.Event()
@@ -139,14 +141,19 @@ class WorkerStream:
         self._filled.set()
 
     def known_events(self, work: TurnWork) -> int:
-        """How many past events of this run the worker remembers."""
-        key, execution, count = self.cached.get(work.instance_id, (0, 0, 0))
-        return count if (key, execution) == (work.key, work.execution) else 0
+        """How many past events of this run the worker remembers.
+
+        None if it has seen a later turn: a node that is not the owner any more, and does not know,
+        may ask for one that is long decided.
+        """
+        key, execution, after, count = self.cached.get(work.instance_id, (0, 0, 0, 0))
+        is_past = (key, execution) == (work.key, work.execution) and after <= work.after
+        return count if is_past else 0
 
     def remember(self, work: TurnWork, count: int) -> None:
         """It was sent so many past events."""
         if self.capacity.keeps_history:
-            self.cached[work.instance_id] = (work.key, work.execution, count)
+            self.cached[work.instance_id] = (work.key, work.execution, work.after, count)
             self.cached.move_to_end(work.instance_id)
             if len(self.cached) > _CACHED_MAX:
                 self.cached.popitem(last=False)

@@ -116,7 +116,7 @@ class WorkerMethods:
         reach = self._reach_of(agent, traits)
         stream = self._pool.connect(_capacity(traits, reach), peer)
         self._traits[stream] = traits
-        sent = self._sent[stream] = Sent(reach, _loop_time)
+        sent = self._sent[stream] = Sent(reach)
         self._env.log.info(
             "a worker has connected",
             extra={

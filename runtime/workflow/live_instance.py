@@ -213,7 +213,7 @@ class LiveInstance:
         execution.apply(event)
         self._see_outcome(execution, draft)
 
-    def is_of_this_run(self, answer: m.Completion) -> bool:
+    def is_of_this_run(self, answer: m.Completion | m.Undeliverable) -> bool:
         row = self.row
         return row is not None and (row.key, row.execution) == (answer.key, answer.execution)
 

@@ -19,7 +19,7 @@ def stop_for(
     row = live.row
     is_awaited = (
         row is not None
-        and (row.key, row.execution) == (message.key, message.execution)
+        and live.is_of_this_run(message)
         and message.task_id in live.open_tasks
         and live.stalled is None
         and not (row.status.is_terminal or draft.is_over)

@@ -22,6 +22,13 @@ async def heard_of(node: Node, workers: int) -> None:
     await until(lambda: node.engine.tenure.turns.workers == workers, "it knows of all workers")
 
 
+async def shipping(nodes: Nodes, node: Node) -> str:
+    """An instance of a workflow that only some workers have."""
+    id_ = nodes.id_of(node)
+    await node.service.start("ship", instance_id=id_)
+    return id_
+
+
 async def failure(node: Node, instance_id: str) -> str:
     view = await in_time(node.service.wait(instance_id, timeout=15))
     assert view.row.status is h.Status.FAILED
@@ -34,8 +41,7 @@ async def test_what_this_nodes_worker_lacks_goes_to_the_other_nodes(nodes: Nodes
     wrong, right = Worker(first, "wrong"), Worker(second, "right")
     await heard_of(first, 2)
     await heard_of(second, 2)
-    id_ = nodes.id_of(first)
-    await first.service.start("ship", instance_id=id_)
+    id_ = await shipping(nodes, first)
     (await wrong.next()).lack()
     await right.turn(call(1, "pack"))
     # An activity begins where its workflow is.
@@ -57,8 +63,7 @@ async def test_what_another_nodes_worker_lacks_comes_back_and_goes_on(nodes: Nod
     first, second = await two(nodes)
     wrong, right = Worker(second, "wrong"), Worker(second, "right", turns=1)
     await heard_of(first, 2)
-    id_ = nodes.id_of(first)
-    await first.service.start("ship", instance_id=id_)
+    id_ = await shipping(nodes, first)
     (await wrong.next()).lack()
     await right.turn(call(1, "pack"))
     (await wrong.next()).lack()
@@ -74,8 +79,7 @@ async def test_what_no_worker_of_any_node_has_fails(nodes: Nodes) -> None:
     one, two_ = Worker(first, "one"), Worker(second, "two")
     await heard_of(first, 2)
     await heard_of(second, 2)
-    id_ = nodes.id_of(first)
-    await first.service.start("ship", instance_id=id_)
+    id_ = await shipping(nodes, first)
     (await one.next()).lack()
     (await two_.next()).lack()
     assert await failure(second, id_) == "two has no ship"
@@ -110,8 +114,7 @@ async def test_what_only_a_node_that_dies_had_fails_where_others_say_so(nodes: N
     wrong, right = Worker(first, "wrong"), Worker(second, "right")
     await heard_of(first, 2)
     await heard_of(second, 2)
-    id_ = nodes.id_of(first)
-    await first.service.start("ship", instance_id=id_)
+    id_ = await shipping(nodes, first)
     (await wrong.next()).lack()
     await right.next()
     await nodes.kill("n2")
@@ -132,8 +135,7 @@ async def test_a_node_takes_no_more_of_a_name_than_its_workers_get_to(nodes: Nod
     rooms, there = first.engine.tenure.dispatch._rooms, second.engine.tenure.fence
     membership = Membership(there.node_id, there.generation)
     await until(lambda: rooms.of(membership).at_workers == 10, "it knows of their room")
-    id_ = nodes.id_of(first)
-    await first.service.start("ship", instance_id=id_)
+    await shipping(nodes, first)
     await boss.turn(*[call(number, "pack") for number in range(1, 6)], call(6, "bill"))
     packing = await packer.next()
     assert (await biller.activity()).name == "bill"

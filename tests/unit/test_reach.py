@@ -30,7 +30,7 @@ class Kind:
         self.reach = Reach(self.clock)
 
     def stream(self) -> Sent:
-        return Sent(self.reach, self.clock)
+        return Sent(self.reach)
 
     def lose(self, *sizes: int, after: float = 0.0, times: int = 1) -> None:
         for _ in range(times):

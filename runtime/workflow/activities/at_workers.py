@@ -94,11 +94,10 @@ class AtWorkers:
         place = self._places.pop(message.key_of_call, None)
         settle = partial(_settle, found)
         while (item := pool.offer_activity(message, settle, place)) is None:
-            if pool.waits_for_room(message):
-                place = None
-                await pool.change()
-                continue
-            raise WorkerGone(f"no worker here runs activity '{message.name}'")
+            if not pool.waits_for_room(message):
+                raise WorkerGone(f"no worker here runs activity '{message.name}'")
+            place = None
+            await pool.change()
         try:
             outcome = await found
         except asyncio.CancelledError:

@@ -40,7 +40,7 @@ class Reach:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._losses = 0
         self._bytes_lost = 0
         """The smallest item of those losses, or a little less."""
@@ -54,19 +54,19 @@ class Reach:
     def receives(self, size: int) -> bool:
         """Whether a worker may be sent an item of so many bytes now."""
         most = self.bytes_max
-        return most is None or size < most or self._clock() >= self._again_at
+        return most is None or size < most or self.clock() >= self._again_at
 
     def tried(self, size: int) -> None:
         """An item was sent: if it is one of those that are too large, it is the only one."""
         if self.bytes_max is not None and size >= self._bytes_lost:
-            self._again_at = self._clock() + AGAIN_SECONDS
+            self._again_at = self.clock() + AGAIN_SECONDS
 
     def lost(self, size: int) -> None:
         """A stream has ended at an item."""
         size = max(size - _ALIKE_BYTES, RECEIVED_BY_ALL + 1)
         self._bytes_lost = min(self._bytes_lost, size) if self._losses else size
         self._losses += 1
-        self._again_at = self._clock() + AGAIN_SECONDS
+        self._again_at = self.clock() + AGAIN_SECONDS
 
     def received(self, size: int) -> None:
         """A worker has had an item: whatever the losses were due to, it was not their size."""
@@ -83,9 +83,8 @@ class Sent:
     A stream keeps its order: a worker that answers one item has had all that were sent before.
     """
 
-    def __init__(self, reach: Reach, clock: Clock) -> None:
+    def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._clock = clock
         self._count = 0
         self._unproven: dict[str, tuple[int, int, float]] = {}
         """Of large items, by token: the number in the stream, the bytes, and when."""
@@ -97,7 +96,7 @@ class Sent:
         self._count += 1
         if size > RECEIVED_BY_ALL:
             self._reach.tried(size)
-            self._unproven[token] = (self._count, size, self._clock())
+            self._unproven[token] = (self._count, size, self._reach.clock())
         if self._unproven:
             self._numbers[token] = self._count
 
@@ -113,7 +112,7 @@ class Sent:
 
     def broke_off(self) -> None:
         """The stream has ended, and not by this node."""
-        since = self._clock() - SUDDEN_SECONDS
+        since = self._reach.clock() - SUDDEN_SECONDS
         sizes = [size for _, size, at in self._unproven.values() if at >= since]
         if sizes:
             self._reach.lost(max(sizes))  # Of several at least this one.
